@@ -1,0 +1,252 @@
+//! Which adapters there are, which one is chosen, and the open device.
+
+use super::super::plan::Limits;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use std::sync::{Arc, Mutex};
+use wgpu::{Backends, DeviceType, Features};
+
+/// What `diablo devices` says about one adapter.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct AdapterReport {
+    /// Position in the list; `--device INDEX` takes it.
+    pub index: usize,
+    /// The driver's name for it.
+    pub name: String,
+    /// vulkan, metal, dx12, webgpu.
+    pub backend: String,
+    /// discrete GPU, integrated GPU, virtual GPU, software, other.
+    pub kind: &'static str,
+    /// Driver name and version.
+    pub driver: String,
+    /// Largest storage binding in bytes.
+    pub max_binding_bytes: u64,
+    /// Largest buffer in bytes.
+    pub max_buffer_bytes: u64,
+    /// Workgroup memory in bytes.
+    pub workgroup_bytes: u32,
+    /// Invocations in a workgroup.
+    pub workgroup_invocations: u32,
+    /// Storage buffers in a shader stage.
+    pub storage_buffers: u32,
+    /// Arithmetic in 16-bit floats.
+    pub shader_f16: bool,
+    /// Subgroup operations.
+    pub subgroup: bool,
+    /// Matrix units through wgpu's experimental feature.
+    pub cooperative_matrix: bool,
+    /// GPU timestamps.
+    pub timestamps: bool,
+}
+
+impl AdapterReport {
+    fn new(index: usize, adapter: &wgpu::Adapter) -> Self {
+        let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+        Self {
+            index,
+            name: info.name.clone(),
+            backend: format!("{:?}", info.backend).to_lowercase(),
+            kind: kind(info.device_type),
+            driver: [info.driver, info.driver_info].join(" ").trim().to_string(),
+            max_binding_bytes: limits.max_storage_buffer_binding_size as u64,
+            max_buffer_bytes: limits.max_buffer_size,
+            workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            workgroup_invocations: limits.max_compute_invocations_per_workgroup,
+            storage_buffers: limits.max_storage_buffers_per_shader_stage,
+            shader_f16: features.contains(Features::SHADER_F16),
+            subgroup: features.contains(Features::SUBGROUP),
+            cooperative_matrix: features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+            timestamps: features.contains(Features::TIMESTAMP_QUERY),
+        }
+    }
+}
+
+fn kind(device_type: DeviceType) -> &'static str {
+    match device_type {
+        DeviceType::DiscreteGpu => "discrete GPU",
+        DeviceType::IntegratedGpu => "integrated GPU",
+        DeviceType::VirtualGpu => "virtual GPU",
+        DeviceType::Cpu => "software",
+        DeviceType::Other => "other",
+    }
+}
+
+/// How much a kind of adapter is wanted by `auto`; `None` where the CPU executor is faster.
+fn rank(kind: &str) -> Option<u8> {
+    match kind {
+        "discrete GPU" => Some(0),
+        "integrated GPU" => Some(1),
+        "virtual GPU" => Some(2),
+        "other" => Some(3),
+        _ => None,
+    }
+}
+
+/// An open wgpu device. Clones share it.
+#[derive(Clone)]
+pub struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    report: Arc<AdapterReport>,
+    pub(super) pipelines: Arc<super::pipelines::Pipelines>,
+    /// The first thing that went wrong outside a call's own result: a lost device, a refused command.
+    pub(super) fault: Arc<Mutex<Option<String>>>,
+}
+
+impl Gpu {
+    /// The driver's name for it.
+    pub fn name(&self) -> &str {
+        &self.report.name
+    }
+
+    /// What is known about the adapter.
+    pub fn report(&self) -> &AdapterReport {
+        &self.report
+    }
+
+    pub(in crate::device) fn plan_limits(&self) -> Limits {
+        let limits = self.device.limits();
+        Limits { max_binding_bytes: limits.max_storage_buffer_binding_size as u64, max_buffer_bytes: limits.max_buffer_size }
+    }
+
+    /// An error if the device was lost or refused something since it was opened.
+    pub(super) fn check(&self) -> Result<()> {
+        let fault = self.fault.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match &*fault {
+            None => Ok(()),
+            Some(what) => Err(Error::device(
+                format!("{}: {what}", self.name()),
+                "the last checkpoint is whole: go on with --resume, or take another device with --device",
+            )),
+        }
+    }
+
+    fn open(adapter: &wgpu::Adapter, report: AdapterReport) -> Result<Self> {
+        let wanted = Features::SHADER_F16 | Features::SUBGROUP | Features::TIMESTAMP_QUERY;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("diablo"),
+            required_features: adapter.features() & wanted,
+            required_limits: adapter.limits(),
+            experimental_features: wgpu::ExperimentalFeatures::disabled(),
+            memory_hints: wgpu::MemoryHints::Performance,
+            trace: wgpu::Trace::Off,
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
+            Error::device(
+                format!("{}: the driver refused to open it: {e}", report.name),
+                "update the driver, or use --device cpu",
+            )
+        })?;
+        let fault = Arc::new(Mutex::new(None));
+        let note = |fault: &Arc<Mutex<Option<String>>>| {
+            let fault = fault.clone();
+            move |what: String| {
+                fault.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(what);
+            }
+        };
+        let on_error = note(&fault);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| on_error(error.to_string())));
+        let on_lost = note(&fault);
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                on_lost(format!("the device was lost ({message})"));
+            }
+        });
+        Ok(Self { device, queue, report: Arc::new(report), pipelines: Arc::default(), fault })
+    }
+}
+
+fn enumerate() -> Vec<(AdapterReport, wgpu::Adapter)> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    // OpenGL would list the same hardware again, with fewer limits.
+    descriptor.backends = Backends::PRIMARY;
+    let instance = wgpu::Instance::new(descriptor);
+    let adapters = pollster::block_on(instance.enumerate_adapters(Backends::PRIMARY));
+    adapters.into_iter().enumerate().map(|(i, a)| (AdapterReport::new(i, &a), a)).collect()
+}
+
+/// Every adapter that wgpu finds.
+pub fn list() -> Vec<AdapterReport> {
+    enumerate().into_iter().map(|(report, _)| report).collect()
+}
+
+/// The adapter that `auto` takes, if any beats the CPU executor, and why.
+pub fn choose(reports: &[AdapterReport]) -> (Option<usize>, String) {
+    let best = reports.iter().filter_map(|r| rank(r.kind).map(|k| (k, r.index))).min();
+    match best {
+        Some((_, index)) => (Some(index), format!("{} is a {}", reports[index].name, reports[index].kind)),
+        None if reports.is_empty() => (None, "no GPU driver was found".into()),
+        None => (None, "only a software driver was found, and the CPU executor is many times faster than one".into()),
+    }
+}
+
+const NO_DRIVER: &str = "install the GPU's Vulkan driver (Debian, Ubuntu: mesa-vulkan-drivers for AMD and Intel, nvidia-driver for \
+NVIDIA), see `diablo devices`, or use --device cpu";
+
+/// Opens what [`Device::open`] was asked for.
+pub(in crate::device) fn open(request: &str) -> Result<Device> {
+    let request = request.trim();
+    if request.eq_ignore_ascii_case("cpu") {
+        return Ok(Device::Cpu);
+    }
+    let mut found = enumerate();
+    let reports: Vec<AdapterReport> = found.iter().map(|(r, _)| r.clone()).collect();
+    let index = match request.to_ascii_lowercase().as_str() {
+        "" | "auto" => match choose(&reports).0 {
+            Some(index) => index,
+            None => return Ok(Device::Cpu),
+        },
+        "gpu" => match choose(&reports).0.or_else(|| reports.first().map(|r| r.index)) {
+            Some(index) => index,
+            None => return Err(Error::device("a GPU was asked for, and no adapter was found", NO_DRIVER)),
+        },
+        name => {
+            let by_index = name.parse::<usize>().ok().filter(|i| *i < reports.len());
+            let by_name = || reports.iter().position(|r| r.name.to_lowercase().contains(name));
+            by_index.or_else(by_name).ok_or_else(|| {
+                let names: Vec<String> = reports.iter().map(|r| format!("{}: {}", r.index, r.name)).collect();
+                let what = format!("no device matches {request:?}");
+                if names.is_empty() {
+                    Error::device(what + ": no adapter was found", NO_DRIVER)
+                } else {
+                    Error::device(what, format!("there are: cpu, {}", names.join(", ")))
+                }
+            })?
+        }
+    };
+    let (report, adapter) = found.swap_remove(index);
+    Gpu::open(&adapter, report).map(Device::Gpu)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(index: usize, kind: &'static str) -> AdapterReport {
+        AdapterReport {
+            index,
+            name: format!("adapter {index}"),
+            backend: "vulkan".into(),
+            kind,
+            driver: String::new(),
+            max_binding_bytes: 0,
+            max_buffer_bytes: 0,
+            workgroup_bytes: 0,
+            workgroup_invocations: 0,
+            storage_buffers: 0,
+            shader_f16: false,
+            subgroup: false,
+            cooperative_matrix: false,
+            timestamps: false,
+        }
+    }
+
+    #[test]
+    fn a_discrete_gpu_comes_first_and_a_software_driver_never() {
+        let kinds = |kinds: &[&'static str]| choose(&kinds.iter().enumerate().map(|(i, k)| report(i, k)).collect::<Vec<_>>()).0;
+        assert_eq!(kinds(&["software", "integrated GPU", "discrete GPU"]), Some(2));
+        assert_eq!(kinds(&["integrated GPU", "software"]), Some(0));
+        assert_eq!(kinds(&["software"]), None);
+        assert_eq!(kinds(&[]), None);
+    }
+}

@@ -1,0 +1,8 @@
+//! The GPU executor: a plan's buffers, bind groups and pipelines on a wgpu device, made once; a step costs only encoding.
+
+pub mod adapters;
+mod pipelines;
+mod session;
+
+pub use adapters::{AdapterReport, Gpu};
+pub use session::{GpuSession, PendingRead};

@@ -1,0 +1,90 @@
+//! Compiled pipelines, one for each kernel and set of constants, shared by all plans of a device.
+
+use super::super::kernel::{Access, Kernel};
+use super::super::plan::Op;
+use super::adapters::Gpu;
+use crate::error::{Error, Result};
+use rayon::prelude::*;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Kernel and constants.
+pub(super) type Key = (&'static str, Vec<(&'static str, u32)>);
+
+/// A pipeline with the layout of its bindings.
+pub(super) struct Compiled {
+    pub pipeline: wgpu::ComputePipeline,
+    pub bindings: wgpu::BindGroupLayout,
+}
+
+/// The pipelines made so far.
+#[derive(Default)]
+pub(super) struct Pipelines {
+    made: Mutex<HashMap<Key, Arc<Compiled>>>,
+}
+
+pub(super) fn key(op: &Op) -> Key {
+    (op.kernel.name, op.constants.clone())
+}
+
+impl Pipelines {
+    /// The pipelines of these operations; those not made yet are compiled in parallel.
+    pub fn for_ops<'a>(&self, gpu: &Gpu, ops: impl Iterator<Item = &'a Op>) -> Result<HashMap<Key, Arc<Compiled>>> {
+        let mut wanted: HashMap<Key, &'static Kernel> = HashMap::new();
+        for op in ops {
+            wanted.entry(key(op)).or_insert(op.kernel);
+        }
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing: Vec<_> = wanted.iter().filter(|(k, _)| !made.contains_key(*k)).collect();
+        drop(made);
+        let fresh: Vec<(Key, Arc<Compiled>)> = missing
+            .into_par_iter()
+            .map(|(key, kernel)| compile(gpu, kernel, &key.1).map(|c| (key.clone(), Arc::new(c))))
+            .collect::<Result<_>>()?;
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.extend(fresh);
+        Ok(wanted.into_keys().map(|k| (k.clone(), made[&k].clone())).collect())
+    }
+}
+
+fn compile(gpu: &Gpu, kernel: &'static Kernel, constants: &[(&'static str, u32)]) -> Result<Compiled> {
+    let device = &gpu.device;
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some(kernel.name),
+        source: wgpu::ShaderSource::Wgsl(kernel.wgsl().into()),
+    });
+    let entry = |binding: usize, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
+        binding: binding as u32,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        count: None,
+    };
+    let mut entries: Vec<_> = (kernel.bindings.iter().enumerate())
+        .map(|(i, access)| entry(i, wgpu::BufferBindingType::Storage { read_only: *access == Access::Read }))
+        .collect();
+    entries.push(entry(kernel.bindings.len(), wgpu::BufferBindingType::Uniform));
+    let bindings = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(kernel.name), entries: &entries });
+    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(kernel.name),
+        bind_group_layouts: &[Some(&bindings)],
+        immediate_size: 0,
+    });
+    let constants: Vec<(&str, f64)> = constants.iter().map(|(n, v)| (*n, f64::from(*v))).collect();
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(kernel.name),
+        layout: Some(&layout),
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
+        cache: None,
+    });
+    match pollster::block_on(scope.pop()) {
+        None => Ok(Compiled { pipeline, bindings }),
+        Some(error) => Err(Error::device(
+            format!("{}: shader {}.wgsl was refused: {error}", gpu.name(), kernel.name),
+            "this is a fault of the program or the driver: please report it with the output of `diablo devices`; --device cpu works \
+             meanwhile",
+        )),
+    }
+}

@@ -1,0 +1,310 @@
+//! Plans loaded on a GPU: buffers, bind groups, submits bounded in time, reads that do not block the step.
+
+use super::super::cpu::map_slots;
+use super::super::ledger::{Ledger, human_bytes};
+use super::super::plan::{BufferDecl, BufferId, Layout, Op, Plan, View, shared_slots};
+use super::adapters::Gpu;
+use super::pipelines::{Compiled, key};
+use crate::error::{Error, Result};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+/// Desktops kill a submit after about two seconds; a window on the same device wants to draw in between.
+const SUBMIT_SECONDS: f64 = 0.1;
+/// Before anything was measured: about what a software driver does.
+const FIRST_RATE: f64 = 1e9;
+/// Even an empty dispatch costs something.
+const DISPATCH_FLOPS: u64 = 20_000;
+/// Uploads go in pieces, so that staging memory stays small.
+const UPLOAD_WORDS: usize = 4 << 20;
+/// Longest wait for a device before it counts as lost.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+struct LoadedOp {
+    compiled: Arc<Compiled>,
+    bind_group: wgpu::BindGroup,
+    grid: [u32; 3],
+    needs_rows_above: Option<u32>,
+    flops: u64,
+}
+
+/// A read on its way.
+#[derive(Debug)]
+pub struct PendingRead {
+    staging: wgpu::Buffer,
+    arrived: mpsc::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
+}
+
+/// Measured speed, shared with the callbacks of finished submits.
+struct Pace {
+    flops_per_second: f64,
+    last_done: Option<Instant>,
+}
+
+/// Plans loaded on a GPU.
+pub struct GpuSession {
+    gpu: Gpu,
+    persistent: Vec<wgpu::Buffer>,
+    plans: Vec<Vec<LoadedOp>>,
+    ledger: Ledger,
+    pace: Arc<Mutex<Pace>>,
+}
+
+impl GpuSession {
+    /// Allocates buffers, compiles pipelines, makes bind groups.
+    ///
+    /// # Errors
+    /// Where a buffer is larger than the device takes, memory runs out, or a shader is refused.
+    pub fn new(gpu: Gpu, layout: &Layout, plans: Vec<Plan>) -> Result<Self> {
+        gpu.check()?;
+        let shared = shared_slots(&plans);
+        let mut ledger = Ledger::default();
+        let mut allocate = |decls: &[BufferDecl]| -> Result<Vec<wgpu::Buffer>> {
+            decls.iter().map(|d| create_buffer(&gpu, d).inspect(|b| ledger.add(d.category, b.size()))).collect()
+        };
+        let persistent = allocate(&layout.buffers)?;
+        let slots = allocate(&shared)?;
+        let pipelines = gpu.pipelines.for_ops(&gpu, plans.iter().flat_map(|p| &p.ops))?;
+        let uniforms = Uniforms::new(&gpu, &plans);
+        let mut place = uniforms.places();
+        let loaded = plans
+            .iter()
+            .map(|plan| {
+                let slot_of = map_slots(plan, &shared);
+                plan.ops
+                    .iter()
+                    .map(|op| {
+                        let compiled = pipelines[&key(op)].clone();
+                        let buffer = |view: &View| match view.buffer {
+                            BufferId::Persistent(i) => &persistent[i],
+                            BufferId::Transient(i) => &slots[slot_of[i]],
+                        };
+                        let (offset, size) = place.next().expect("one place an operation");
+                        let bind_group = bind(&gpu, &compiled, op, buffer, &uniforms.buffer, offset, size);
+                        LoadedOp { compiled, bind_group, grid: op.grid, needs_rows_above: op.needs_rows_above, flops: op.flops }
+                    })
+                    .collect()
+            })
+            .collect();
+        gpu.check()?;
+        let pace = Arc::new(Mutex::new(Pace { flops_per_second: FIRST_RATE, last_done: None }));
+        Ok(Self { gpu, persistent, plans: loaded, ledger, pace })
+    }
+
+    /// Bytes taken.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn locate(&self, view: View) -> (&wgpu::Buffer, u64) {
+        match view.buffer {
+            BufferId::Persistent(i) => (&self.persistent[i], view.offset as u64 * 4),
+            BufferId::Transient(_) => panic!("only persistent buffers can be reached from the host"),
+        }
+    }
+
+    /// Copies words to the start of a view.
+    pub fn write(&mut self, view: View, words: &[u32]) -> Result<()> {
+        assert!(words.len() <= view.len);
+        let (buffer, offset) = self.locate(view);
+        for (i, piece) in words.chunks(UPLOAD_WORDS).enumerate() {
+            self.gpu.queue.write_buffer(buffer, offset + (i * UPLOAD_WORDS * 4) as u64, bytemuck::cast_slice(piece));
+            if words.len() > UPLOAD_WORDS {
+                self.gpu.queue.submit([]);
+                self.poll(true)?;
+            }
+        }
+        self.gpu.check()
+    }
+
+    /// Encodes and submits a plan, in as many submits as its measured cost asks for.
+    pub fn run(&mut self, plan: usize, active_rows: u32) -> Result<()> {
+        let rate = self.pace.lock().unwrap_or_else(PoisonError::into_inner).flops_per_second;
+        let budget = (rate * SUBMIT_SECONDS) as u64;
+        let ops: Vec<&LoadedOp> =
+            self.plans[plan].iter().filter(|op| op.needs_rows_above.is_none_or(|rows| active_rows > rows)).collect();
+        let mut begin = 0;
+        while begin < ops.len() {
+            let mut flops = 0;
+            let mut end = begin;
+            while end < ops.len() && (end == begin || flops + ops[end].flops <= budget) {
+                flops += ops[end].flops + DISPATCH_FLOPS;
+                end += 1;
+            }
+            self.submit(&ops[begin..end], flops);
+            begin = end;
+        }
+        self.poll(false)
+    }
+
+    fn submit(&self, ops: &[&LoadedOp], flops: u64) {
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for op in ops {
+                pass.set_pipeline(&op.compiled.pipeline);
+                pass.set_bind_group(0, &op.bind_group, &[]);
+                pass.dispatch_workgroups(op.grid[0], op.grid[1], op.grid[2]);
+            }
+        }
+        let submitted = Instant::now();
+        self.gpu.queue.submit([encoder.finish()]);
+        let pace = self.pace.clone();
+        self.gpu.queue.on_submitted_work_done(move || {
+            let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+            let done = Instant::now();
+            let begun = pace.last_done.map_or(submitted, |last| last.max(submitted));
+            let measured = flops as f64 / done.duration_since(begun).as_secs_f64().max(1e-5);
+            // Follow a slowdown at once and a speed-up slowly: a submit that is too long may cost the device.
+            pace.flops_per_second = if measured < pace.flops_per_second { measured } else { pace.flops_per_second.min(measured / 1.5) * 1.5 };
+            pace.last_done = Some(done);
+        });
+    }
+
+    /// Waits and copies a view out.
+    pub fn read(&mut self, view: View) -> Result<Vec<u32>> {
+        let read = self.request(view)?;
+        self.collect(read, true)?.map_err(|_| Error::device(format!("{}: a read did not arrive", self.gpu.name()), ""))
+    }
+
+    /// Asks for a view's words.
+    pub fn request(&mut self, view: View) -> Result<PendingRead> {
+        self.gpu.check()?;
+        let (buffer, offset) = self.locate(view);
+        let size = view.len as u64 * 4;
+        let staging = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("staging"),
+            size,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, size);
+        self.gpu.queue.submit([encoder.finish()]);
+        let (send, arrived) = mpsc::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            // The receiver is gone only where the reader gave up.
+            let _ = send.send(result);
+        });
+        Ok(PendingRead { staging, arrived })
+    }
+
+    /// The words of a read, or the read back if it has not arrived.
+    pub fn collect(&mut self, read: PendingRead, wait: bool) -> Result<std::result::Result<Vec<u32>, PendingRead>> {
+        self.poll(wait)?;
+        match read.arrived.try_recv() {
+            Ok(Ok(())) => {
+                let range = read.staging.get_mapped_range(..).map_err(|e| self.broken_read(&e))?;
+                Ok(Ok(bytemuck::pod_collect_to_vec(&range)))
+            }
+            Ok(Err(e)) => Err(self.broken_read(&e)),
+            Err(_) => Ok(Err(read)),
+        }
+    }
+
+    fn broken_read(&self, cause: &dyn std::fmt::Display) -> Error {
+        self.gpu.check().err().unwrap_or_else(|| Error::device(format!("{}: a read failed: {cause}", self.gpu.name()), ""))
+    }
+
+    /// Waits until everything submitted is done.
+    pub fn wait(&mut self) -> Result<()> {
+        self.poll(true)
+    }
+
+    fn poll(&self, wait: bool) -> Result<()> {
+        let kind = if wait { wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) } } else { wgpu::PollType::Poll };
+        let polled = self.gpu.device.poll(kind);
+        self.gpu.check()?;
+        match polled {
+            Ok(_) => Ok(()),
+            Err(e) => Err(Error::device(
+                format!("{}: no answer within {} s ({e})", self.gpu.name(), PATIENCE.as_secs()),
+                "the last checkpoint is whole: go on with --resume, or take another device with --device",
+            )),
+        }
+    }
+}
+
+fn create_buffer(gpu: &Gpu, decl: &BufferDecl) -> Result<wgpu::Buffer> {
+    let size = decl.words as u64 * 4;
+    let limits = gpu.plan_limits();
+    let what = || format!("{}: {} needs a buffer of {}", gpu.name(), decl.label, human_bytes(size));
+    let hint = "use a smaller --batch-size or --seq-len, --gradient-checkpointing, or --device cpu";
+    if size > limits.max_binding_bytes.min(limits.max_buffer_bytes) {
+        let largest = limits.max_binding_bytes.min(limits.max_buffer_bytes);
+        return Err(Error::device(format!("{}, and the device takes {}", what(), human_bytes(largest)), hint));
+    }
+    let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(&decl.label),
+        size,
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
+        mapped_at_creation: false,
+    });
+    match pollster::block_on(scope.pop()) {
+        None => Ok(buffer),
+        Some(_) => Err(Error::device(format!("{}, and its memory is full", what()), hint)),
+    }
+}
+
+fn bind<'a>(
+    gpu: &Gpu,
+    compiled: &Compiled,
+    op: &Op,
+    buffer: impl Fn(&View) -> &'a wgpu::Buffer,
+    uniforms: &wgpu::Buffer,
+    offset: u64,
+    size: u64,
+) -> wgpu::BindGroup {
+    let mut entries: Vec<wgpu::BindGroupEntry<'_>> = (op.views.iter().enumerate())
+        .map(|(i, view)| wgpu::BindGroupEntry {
+            binding: i as u32,
+            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: buffer(view),
+                offset: view.offset as u64 * 4,
+                size: std::num::NonZero::new(view.len as u64 * 4),
+            }),
+        })
+        .collect();
+    entries.push(wgpu::BindGroupEntry {
+        binding: op.views.len() as u32,
+        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: uniforms, offset, size: std::num::NonZero::new(size) }),
+    });
+    gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some(op.kernel.name),
+        layout: &compiled.bindings,
+        entries: &entries,
+    })
+}
+
+/// The parameters of every operation in one uniform buffer, each at an aligned place.
+struct Uniforms {
+    buffer: wgpu::Buffer,
+    places: Vec<(u64, u64)>,
+}
+
+impl Uniforms {
+    fn new(gpu: &Gpu, plans: &[Plan]) -> Self {
+        let align = gpu.device.limits().min_uniform_buffer_offset_alignment as usize;
+        let mut bytes: Vec<u8> = Vec::new();
+        let mut places = Vec::new();
+        for op in plans.iter().flat_map(|p| &p.ops) {
+            let size = (op.params.len() * 4).next_multiple_of(16).max(16);
+            places.push((bytes.len() as u64, size as u64));
+            bytes.extend_from_slice(bytemuck::cast_slice(&op.params));
+            bytes.resize((places[places.len() - 1].0 as usize + size).next_multiple_of(align), 0);
+        }
+        let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("parameters"),
+            size: bytes.len().max(16) as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        gpu.queue.write_buffer(&buffer, 0, &bytes);
+        Self { buffer, places }
+    }
+
+    fn places(&self) -> impl Iterator<Item = (u64, u64)> + use<> {
+        self.places.clone().into_iter()
+    }
+}

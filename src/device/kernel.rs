@@ -1,0 +1,91 @@
+//! What a kernel is: one shader, and the plain Rust that defines it, over the same bindings.
+
+/// How an operation uses one of its bindings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Only read.
+    Read,
+    /// Written, or read and written.
+    Write,
+}
+
+/// A kernel: a WGSL shader and its CPU twin.
+///
+/// The shader sees the bindings as storage buffers 0..n of group 0 and its parameters as the uniform buffer n.
+/// The twin sees the same bindings and the same parameters.
+pub struct Kernel {
+    /// The shader's file name without `.wgsl`.
+    pub name: &'static str,
+    /// The pieces of WGSL that make the shader: shared ones first, its own file last.
+    pub source: &'static [&'static str],
+    /// One entry a storage buffer.
+    pub bindings: &'static [Access],
+    /// The CPU twin.
+    pub run: fn(&mut Call<'_>),
+}
+
+impl Kernel {
+    /// The whole WGSL text.
+    pub fn wgsl(&self) -> String {
+        self.source.concat()
+    }
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Kernel({})", self.name)
+    }
+}
+
+/// One binding of a call on the CPU: the words of a view.
+pub enum Binding<'a> {
+    /// A binding of [`Access::Read`].
+    Read(&'a [u32]),
+    /// A binding of [`Access::Write`].
+    Write(&'a mut [u32]),
+    /// A written binding whose slice a twin has taken.
+    Taken,
+}
+
+/// What a CPU twin is called with.
+pub struct Call<'a> {
+    /// The uniform's words.
+    pub params: &'a [u32],
+    /// Pipeline constants by name.
+    pub constants: &'a [(&'static str, u32)],
+    /// The bindings, in the shader's order.
+    pub bindings: Vec<Binding<'a>>,
+}
+
+impl<'a> Call<'a> {
+    /// The uniform as the kernel's parameter struct.
+    pub fn params<P: bytemuck::AnyBitPattern>(&self) -> P {
+        bytemuck::pod_read_unaligned(&bytemuck::cast_slice::<u32, u8>(self.params)[..size_of::<P>()])
+    }
+
+    /// The value of a pipeline constant; 0 where the operation sets none.
+    pub fn constant(&self, name: &str) -> u32 {
+        self.constants.iter().find(|(n, _)| *n == name).map_or(0, |(_, v)| *v)
+    }
+
+    /// A read binding as words.
+    pub fn words(&self, index: usize) -> &'a [u32] {
+        match &self.bindings[index] {
+            Binding::Read(words) => words,
+            _ => panic!("binding {index} is not read-only"),
+        }
+    }
+
+    /// A read binding as floats.
+    pub fn read(&self, index: usize) -> &'a [f32] {
+        bytemuck::cast_slice(self.words(index))
+    }
+
+    /// A written binding as floats; each can be taken once.
+    pub fn write(&mut self, index: usize) -> &'a mut [f32] {
+        match std::mem::replace(&mut self.bindings[index], Binding::Taken) {
+            Binding::Write(words) => bytemuck::cast_slice_mut(words),
+            _ => panic!("binding {index} is not writable"),
+        }
+    }
+}

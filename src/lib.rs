@@ -1,0 +1,3 @@
+//! DiaBlo
+pub mod device;
+pub mod error;
