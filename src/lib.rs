@@ -1,3 +1,8 @@
 //! DiaBlo
 pub mod device;
 pub mod error;
+pub mod files;
+pub mod kernels;
+pub mod cli;
+pub mod model;
+pub mod train;

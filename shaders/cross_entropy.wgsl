@@ -1,0 +1,58 @@
+// losses[row] = log(sum_v exp(logits[row, v])) - logits[row, target]; with `gradient`, logits become
+// (softmax(logits) - onehot(target)) * scale in place. A row without a target has no loss and no gradient.
+struct Params {
+    vocabulary: u32,
+    first_row: u32,
+    gradient: u32,
+    rows: u32, // the grid's x; the CPU twin reads it here
+}
+@group(0) @binding(0) var<storage, read> targets: array<u32>; // 0xffffffff: none
+@group(0) @binding(1) var<storage, read> inputs: array<f32>;  // the step's inputs; [1] is 1 / (targets of the step)
+@group(0) @binding(2) var<storage, read_write> logits: array<f32>;
+@group(0) @binding(3) var<storage, read_write> losses: array<f32>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+const THREADS: u32 = 256u;
+var<workgroup> parts: array<vec2f, THREADS>; // largest logit, sum of exp(logit - largest)
+
+fn joined(a: vec2f, b: vec2f) -> vec2f {
+    let largest = max(a.x, b.x);
+    return vec2f(largest, a.y * exp(a.x - largest) + b.y * exp(b.x - largest));
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
+    let start = workgroup.x * params.vocabulary;
+    let place = params.first_row + workgroup.x;
+    let goal = targets[place];
+    var part = vec2f(-3.0e38, 0.0);
+    for (var i = thread; i < params.vocabulary; i += THREADS) {
+        part = joined(part, vec2f(logits[start + i], 1.0));
+    }
+    parts[thread] = part;
+    workgroupBarrier();
+    for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
+        if thread < half {
+            parts[thread] = joined(parts[thread], parts[thread + half]);
+        }
+        workgroupBarrier();
+    }
+    let log_sum = parts[0].x + log(parts[0].y);
+    let learned = goal < params.vocabulary;
+    if thread == 0u {
+        var loss = 0.0;
+        if learned {
+            loss = log_sum - logits[start + goal];
+        }
+        losses[place] = loss;
+    }
+    workgroupBarrier();
+    if params.gradient == 0u {
+        return;
+    }
+    let scale = select(0.0, inputs[1], learned);
+    for (var i = thread; i < params.vocabulary; i += THREADS) {
+        let share = exp(logits[start + i] - log_sum);
+        logits[start + i] = select(0.0, (share - select(0.0, 1.0, i == goal)) * scale, learned);
+    }
+}

@@ -1,0 +1,20 @@
+// y = silu(gate) * up (Shazeer 2020).
+struct Params {
+    count: u32,
+}
+@group(0) @binding(0) var<storage, read> gate: array<f32>;
+@group(0) @binding(1) var<storage, read> up: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let i = flat_index(workgroup, workgroups, thread);
+    if i < params.count {
+        y[i] = gate[i] / (1.0 + exp(-gate[i])) * up[i];
+    }
+}

@@ -1,0 +1,24 @@
+// In place: gate becomes dy * up * silu'(gate), up becomes dy * silu(gate); silu' = s (1 + gate (1 - s)), s = sigmoid(gate).
+struct Params {
+    count: u32,
+}
+@group(0) @binding(0) var<storage, read> dy: array<f32>;
+@group(0) @binding(1) var<storage, read_write> gate: array<f32>;
+@group(0) @binding(2) var<storage, read_write> up: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let i = flat_index(workgroup, workgroups, thread);
+    if i >= params.count {
+        return;
+    }
+    let g = gate[i];
+    let s = 1.0 / (1.0 + exp(-g));
+    gate[i] = dy[i] * up[i] * s * (1.0 + g * (1.0 - s));
+    up[i] = dy[i] * g * s;
+}

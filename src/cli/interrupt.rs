@@ -1,0 +1,76 @@
+//! Ctrl-C: once to finish the step and save, twice to stop at once.
+
+use crate::error::{Error, Result};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The exit code of a program ended by an interrupt.
+pub const EXIT_CODE: i32 = 130;
+
+static REQUESTED: AtomicBool = AtomicBool::new(false);
+static INSTALLED: OnceLock<bool> = OnceLock::new();
+
+/// Proof that interrupts are caught. A process has one handler, so every copy is the same.
+#[derive(Debug, Clone, Copy)]
+pub struct Interrupt(());
+
+impl Interrupt {
+    /// Catches interrupts (and requests to terminate) from here on.
+    pub fn install() -> Result<Self> {
+        let installed = *INSTALLED.get_or_init(|| {
+            let caught = ctrlc::set_handler(|| {
+                if REQUESTED.swap(true, Ordering::SeqCst) {
+                    // A run folder is whole at every moment, so nothing needs to be cleared up.
+                    std::process::exit(EXIT_CODE);
+                }
+            });
+            caught.is_ok()
+        });
+        if installed { Ok(Self(())) } else { Err(Error::usage("interrupts cannot be caught: another handler is installed", "")) }
+    }
+
+    /// Whether the run was asked to end.
+    pub fn requested(&self) -> bool {
+        REQUESTED.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    /// Not a test of its own: the process that the next test interrupts.
+    #[test]
+    fn interrupted() {
+        if std::env::var_os("DIABLO_TEST_INTERRUPT").is_none() {
+            return;
+        }
+        let interrupt = Interrupt::install().expect("installs");
+        Interrupt::install().expect("twice is the same");
+        println!("\nready");
+        while !interrupt.requested() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        println!("\nrequested");
+        std::thread::sleep(std::time::Duration::from_secs(60));
+    }
+
+    #[test]
+    fn first_asks_second_ends() {
+        let mut child = Command::new(std::env::current_exe().expect("this test"))
+            .args(["interrupted", "--nocapture", "--test-threads=1"])
+            .env("DIABLO_TEST_INTERRUPT", "1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(|l| l.ok());
+        let interrupt = |id: u32| assert!(Command::new("kill").args(["-INT", &id.to_string()]).status().is_ok_and(|s| s.success()));
+        assert!(lines.any(|l| l == "ready"));
+        interrupt(child.id());
+        assert!(lines.any(|l| l == "requested"), "the first one only asks");
+        interrupt(child.id());
+        assert_eq!(child.wait().expect("ends").code(), Some(EXIT_CODE));
+    }
+}

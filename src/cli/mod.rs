@@ -1,0 +1,6 @@
+//! The command line.
+
+pub mod common_args;
+pub mod interrupt;
+pub mod progress;
+pub mod train_args;

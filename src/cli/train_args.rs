@@ -1,0 +1,272 @@
+//! The options of `diablo train` (and of `diablo info`): all optional, so that a file of options can stand below them.
+
+use super::common_args::{DeviceArgs, word};
+use crate::error::Result;
+use crate::train::blocks::Blocks;
+use crate::train::config::{Method, RunConfig, TooLong};
+use crate::train::run_folder::CONFIG_FILE;
+use crate::train::schedule::ScheduleKind;
+use clap::Args;
+use std::path::PathBuf;
+
+/// What the command line says about a run.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TrainArgs {
+    /// Read options from a TOML file; flags given here win over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of the checkpoint to fine-tune
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Rows to train on: JSONL with prompt and completion, or plain text
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// Run folder; it is made
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with the run that --out holds
+    #[arg(long)]
+    pub resume: bool,
+
+    /// What trains [default: diablo]
+    #[arg(long, value_parser = word::<Method>(), help_heading = "Method")]
+    pub method: Option<Method>,
+    /// Diagonal blocks: 8, or q_proj=8,down_proj=4,default=8 [default: as many trainable numbers as LoRA rank 16]
+    #[arg(long, value_name = "N", help_heading = "Method")]
+    pub blocks: Option<Blocks>,
+    /// Pad layers whose sides the number of blocks does not divide
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Method")]
+    pub pad_blocks: Option<bool>,
+    /// Layers that get an adapter [default: all seven projections]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", help_heading = "Method")]
+    pub targets: Option<Vec<String>>,
+    /// Dropout on the adapter's branch [default: 0]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, help_heading = "Method")]
+    pub adapter_dropout: Option<f64>,
+    /// LoRA's rank [default: 16]
+    #[arg(long, value_name = "R", help_heading = "Method")]
+    pub rank: Option<usize>,
+    /// LoRA's alpha [default: 32]
+    #[arg(long, value_name = "A", allow_negative_numbers = true, help_heading = "Method")]
+    pub alpha: Option<f64>,
+    /// Scale LoRA by alpha / sqrt(rank)
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Method")]
+    pub rslora: Option<bool>,
+    /// Adapter to start from
+    #[arg(long, value_name = "DIR", help_heading = "Method")]
+    pub init_adapter: Option<PathBuf>,
+    /// Start from random weights in the shape of config.json (with --method full)
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Method")]
+    pub init_from_config: Option<bool>,
+
+    /// Optimiser steps
+    #[arg(long, value_name = "S", conflicts_with = "epochs", help_heading = "Length and data")]
+    pub steps: Option<u64>,
+    /// Passes over the rows [default: 1]
+    #[arg(long, value_name = "E", allow_negative_numbers = true, help_heading = "Length and data")]
+    pub epochs: Option<f64>,
+    /// Rows in a micro-batch [default: 8]
+    #[arg(long, value_name = "B", help_heading = "Length and data")]
+    pub batch_size: Option<usize>,
+    /// Micro-batches in an optimiser step [default: 1]
+    #[arg(long, value_name = "K", help_heading = "Length and data")]
+    pub accumulate: Option<usize>,
+    /// Longest row in tokens [default: 512]
+    #[arg(long, value_name = "T", help_heading = "Length and data")]
+    pub seq_len: Option<usize>,
+    /// What becomes of longer rows [default: cut]
+    #[arg(long, value_parser = word::<TooLong>(), help_heading = "Length and data")]
+    pub too_long: Option<TooLong>,
+    /// JSON key of what the model reads [default: prompt]
+    #[arg(long, value_name = "KEY", help_heading = "Length and data")]
+    pub prompt_column: Option<String>,
+    /// JSON key of what it learns to write [default: completion]
+    #[arg(long, value_name = "KEY", help_heading = "Length and data")]
+    pub completion_column: Option<String>,
+    /// Take the rows in file order
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Length and data")]
+    pub no_shuffle: Option<bool>,
+    /// Seed of everything random [default: 42]
+    #[arg(long, value_name = "N", help_heading = "Length and data")]
+    pub seed: Option<u64>,
+
+    /// Highest learning rate [default: 1e-3 for diablo, 2e-4 for lora, 2e-5 for full, 1e-3 from random weights]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Optimiser")]
+    pub lr: Option<f64>,
+    /// Learning rate after the warm-up [default: cosine]
+    #[arg(long, value_parser = word::<ScheduleKind>(), help_heading = "Optimiser")]
+    pub schedule: Option<ScheduleKind>,
+    /// Steps of warm-up [default: 0]
+    #[arg(long, value_name = "S", help_heading = "Optimiser")]
+    pub warmup: Option<u64>,
+    /// AdamW's weight decay [default: 0]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Optimiser")]
+    pub weight_decay: Option<f64>,
+    /// Clip the gradient's norm to this; 0 is off [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Optimiser")]
+    pub max_grad_norm: Option<f64>,
+    /// AdamW's first decay rate [default: 0.9]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Optimiser")]
+    pub beta1: Option<f64>,
+    /// AdamW's second decay rate [default: 0.999]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Optimiser")]
+    pub beta2: Option<f64>,
+    /// AdamW's epsilon [default: 1e-8]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Optimiser")]
+    pub eps: Option<f64>,
+
+    /// Held-out rows
+    #[arg(long, value_name = "FILE", conflicts_with = "eval_split", help_heading = "Evaluation and checkpoints")]
+    pub eval_data: Option<PathBuf>,
+    /// Share of the rows to hold out, such as 0.1
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Evaluation and checkpoints")]
+    pub eval_split: Option<f64>,
+    /// Steps between evaluations [default: a tenth of the run]
+    #[arg(long, value_name = "S", help_heading = "Evaluation and checkpoints")]
+    pub eval_every: Option<u64>,
+    /// Stop after this many evaluations without a new best
+    #[arg(long, value_name = "N", help_heading = "Evaluation and checkpoints")]
+    pub patience: Option<u32>,
+    /// Steps between checkpoints [default: a tenth of the run, at most 500]
+    #[arg(long, value_name = "S", help_heading = "Evaluation and checkpoints")]
+    pub save_every: Option<u64>,
+
+    /// Recompute activations in the backward pass: less memory, more time
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Machine")]
+    pub gradient_checkpointing: Option<bool>,
+    /// Where it computes.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+impl TrainArgs {
+    /// The run: flags over the file of options over defaults. Not validated yet.
+    ///
+    /// `--resume` without `--config` takes the options from the run folder, so `diablo train --resume --out DIR` is enough.
+    pub fn into_config(self) -> Result<RunConfig> {
+        let stored = self.out.as_ref().filter(|_| self.resume).map(|out| out.join(CONFIG_FILE)).filter(|p| p.is_file());
+        let mut c = match self.config.as_ref().or(stored.as_ref()) {
+            Some(path) => RunConfig::from_toml_file(path)?,
+            None => RunConfig::default(),
+        };
+        // One of an exclusive pair on the command line replaces the other from the file.
+        if self.steps.is_some() {
+            c.epochs = None;
+        }
+        if self.epochs.is_some() {
+            c.steps = None;
+        }
+        if self.eval_data.is_some() {
+            c.eval_split = None;
+        }
+        if self.eval_split.is_some() {
+            c.eval_data = None;
+        }
+        macro_rules! set {
+            ($($field:ident),+ $(,)?) => { $(if let Some(value) = self.$field { c.$field = value; })+ };
+        }
+        macro_rules! set_some {
+            ($($field:ident),+ $(,)?) => { $(if self.$field.is_some() { c.$field = self.$field; })+ };
+        }
+        set!(model, data, out, method, pad_blocks, targets, adapter_dropout, rank, alpha, rslora, init_from_config);
+        set!(batch_size, accumulate, seq_len, too_long, prompt_column, completion_column, no_shuffle, seed);
+        set!(schedule, warmup, weight_decay, max_grad_norm, beta1, beta2, eps, gradient_checkpointing);
+        set_some!(blocks, init_adapter, steps, epochs, lr, eval_data, eval_split, eval_every, patience, save_every);
+        if let Some(device) = self.device.device {
+            c.device = device;
+        }
+        c.threads = self.device.threads.or(c.threads);
+        c.resume = self.resume;
+        Ok(c)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, Parser};
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        train: TrainArgs,
+    }
+
+    fn parse(args: &str) -> std::result::Result<TrainArgs, clap::Error> {
+        Cli::try_parse_from(std::iter::once("diablo").chain(args.split_whitespace())).map(|c| c.train)
+    }
+
+    fn config(args: &str) -> RunConfig {
+        parse(args).expect(args).into_config().expect(args)
+    }
+
+    #[test]
+    fn clap_accepts_the_declaration() {
+        Cli::command().debug_assert();
+    }
+
+    /// The rule that ties the file to the command line: a key is the long option's name.
+    #[test]
+    fn options_and_keys_are_the_same() {
+        let command = Cli::command();
+        let mut options: Vec<String> = command.get_opts().filter_map(|a| a.get_long()).map(|l| l.replace('-', "_")).collect();
+        options.retain(|o| !["config", "resume"].contains(&o.as_str()));
+        let mut keys: Vec<String> = crate::train::config_file::keys().map(str::to_owned).collect();
+        options.sort();
+        keys.sort();
+        assert_eq!(options, keys);
+    }
+
+    #[test]
+    fn every_flag_arrives() {
+        let c = config(
+            "--model m --data d --out o --method lora --blocks q_proj=8,default=4 --pad-blocks --targets q_proj,v_proj --adapter-dropout 0.1 \
+             --rank 4 --alpha 8 --rslora --init-adapter a --steps 9 --batch-size 2 --accumulate 3 --seq-len 64 --too-long drop \
+             --prompt-column q --completion-column a --no-shuffle --seed 5 --lr 3e-3 --schedule linear --warmup 2 --weight-decay 0.01 \
+             --max-grad-norm 0 --beta1 0.8 --beta2 0.9 --eps 1e-6 --eval-split 0.2 --eval-every 3 --patience 2 --save-every 4 \
+             --gradient-checkpointing --device cpu --threads 2",
+        );
+        let defaults = RunConfig::default().values();
+        let same: Vec<String> = c.values().into_iter().filter(|(k, v)| defaults.get(k) == Some(v)).map(|(k, _)| k).collect();
+        assert_eq!(same, ["init_from_config", "epochs", "eval_data"], "everything else was given another value");
+        assert_eq!(c.targets, ["q_proj", "v_proj"]);
+        assert!(!c.shuffle() && !c.resume);
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("run.toml");
+        std::fs::write(&path, "model = 'm'\nepochs = 2\nlr = 0.5\neval_split = 0.1\nrslora = true\nseed = 1\n").expect("writes");
+        let file = format!("--config {}", path.display());
+        let c = config(&file);
+        assert_eq!((c.epochs, c.lr, c.seed, c.rank), (Some(2.0), Some(0.5), 1, 16));
+        let c = config(&format!("{file} --steps 7 --lr 0.25 --eval-data e --rslora=false"));
+        assert_eq!((c.steps, c.epochs, c.lr, c.eval_split, c.rslora, c.seed), (Some(7), None, Some(0.25), None, false, 1));
+        c.validate_options().expect("no pair is left in conflict");
+    }
+
+    #[test]
+    fn resume_finds_its_options() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join("run.toml"), "model = 'm'\nseed = 9\n").expect("writes");
+        let c = config(&format!("--resume --out {}", dir.path().display()));
+        assert_eq!((c.seed, c.resume, c.out.as_path()), (9, true, dir.path()));
+        // Without --resume the folder's file is not looked at.
+        assert_eq!(config(&format!("--out {}", dir.path().display())).seed, 42);
+    }
+
+    #[test]
+    fn wrong_usage_is_refused() {
+        for (args, part) in [
+            ("--steps 3 --epochs 1", "cannot be used with"),
+            ("--method dora", "diablo, lora, full"),
+            ("--blocks x", "'x' is no number"),
+            ("--eval-data f --eval-split 0.1", "cannot be used with"),
+        ] {
+            let e = parse(args).expect_err(args);
+            assert!(e.to_string().contains(part), "{args}: {e}");
+        }
+        assert!(config("--model m --data d --out o --lr -1").validate().is_err());
+    }
+}

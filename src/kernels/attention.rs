@@ -1,0 +1,251 @@
+//! Causal attention, forward; and what its three kernels share.
+
+use super::vector::{Shared, exp, sum, vectorised};
+use super::{op, shader};
+use crate::device::{Access, Call, Kernel, Op, View};
+use rayon::prelude::*;
+use std::cell::RefCell;
+
+/// `shaders/attention.wgsl`.
+pub static KERNEL: Kernel = Kernel {
+    name: "attention",
+    source: shader!("attention", "attention"),
+    bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
+    run,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+pub(super) struct Params {
+    queries: u32,
+    keys: u32,
+    heads: u32,
+    kv_heads: u32,
+    head_dim: u32,
+    scale: f32,
+    rows: u32,
+}
+
+/// Shapes of an attention. q, y, dq: [rows, queries, heads, head_dim]; k, v, dk, dv: [rows, keys, kv_heads, head_dim];
+/// spans: [rows, queries, 2]; stats: [rows, queries, heads, (log-sum-exp, delta)].
+#[derive(Clone, Copy, Debug)]
+pub struct Attention {
+    /// Sequences.
+    pub rows: usize,
+    /// Tokens of a sequence that ask.
+    pub queries: usize,
+    /// Tokens of a sequence that can be seen.
+    pub keys: usize,
+    /// Query heads; a multiple of `kv_heads`.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// At most 256.
+    pub head_dim: usize,
+    /// Factor of q . k, 1 / sqrt(head_dim).
+    pub scale: f32,
+}
+
+impl Attention {
+    fn params(&self) -> Params {
+        Params {
+            queries: self.queries as u32,
+            keys: self.keys as u32,
+            heads: self.heads as u32,
+            kv_heads: self.kv_heads as u32,
+            head_dim: self.head_dim as u32,
+            scale: self.scale,
+            rows: self.rows as u32,
+        }
+    }
+
+    pub(super) fn op(&self, kernel: &'static Kernel, views: Vec<View>, by_key: bool, products: usize) -> Op {
+        let grid = if by_key { [self.kv_heads, self.keys, self.rows] } else { [self.heads, self.queries, self.rows] };
+        let flops = products * self.rows * self.heads * self.queries * self.keys * self.head_dim;
+        op(kernel, views, self.params(), grid.map(|x| x as u32), flops)
+    }
+
+    /// y = softmax(scale q k^T) v, each token over the keys of its span; keeps the log-sum-exp in `stats`.
+    pub fn forward(&self, q: View, k: View, v: View, spans: View, y: View, stats: View) -> Op {
+        self.op(&KERNEL, vec![q, k, v, spans, y, stats], false, 2)
+    }
+}
+
+/// Queries (or keys) that one task of a twin works on.
+pub(super) const TILE: usize = 64;
+
+/// The twins' view of the shapes: strides, and products of tiles by the matrix library.
+pub(super) struct Shape {
+    pub rows: usize,
+    pub queries: usize,
+    pub keys: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub dim: usize,
+    pub scale: f32,
+}
+
+impl Shape {
+    pub fn new(p: Params) -> Self {
+        Self {
+            rows: p.rows as usize,
+            queries: p.queries as usize,
+            keys: p.keys as usize,
+            heads: p.heads as usize,
+            kv_heads: p.kv_heads as usize,
+            dim: p.head_dim as usize,
+            scale: p.scale,
+        }
+    }
+
+    pub fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+
+    /// From a token's head to the next token's.
+    pub fn query_stride(&self) -> usize {
+        self.heads * self.dim
+    }
+
+    pub fn key_stride(&self) -> usize {
+        self.kv_heads * self.dim
+    }
+
+    pub fn query(&self, row: usize, token: usize, head: usize) -> usize {
+        ((row * self.queries + token) * self.heads + head) * self.dim
+    }
+
+    pub fn key(&self, row: usize, token: usize, kv_head: usize) -> usize {
+        ((row * self.keys + token) * self.kv_heads + kv_head) * self.dim
+    }
+
+    pub fn stat(&self, row: usize, token: usize, head: usize) -> usize {
+        ((row * self.queries + token) * self.heads + head) * 2
+    }
+
+    /// First and one past the last key that any of these tokens sees.
+    pub fn seen(&self, spans: &[u32], row: usize, tokens: std::ops::Range<usize>) -> (usize, usize) {
+        let of = |t: usize| &spans[(row * self.queries + t) * 2..][..2];
+        let used = || tokens.clone().filter(|t| of(*t)[0] < of(*t)[1]);
+        let begin = used().map(|t| of(t)[0]).min().unwrap_or(0) as usize;
+        (begin, used().map(|t| of(t)[1]).max().unwrap_or(0) as usize)
+    }
+}
+
+/// out[m, n] (+)= alpha a[m, k] b[k, n] on strided slices.
+pub(super) struct Strided<'a> {
+    pub data: &'a [f32],
+    pub row: usize,
+    pub col: usize,
+}
+
+pub(super) fn product(m: usize, n: usize, k: usize, alpha: f32, a: Strided<'_>, b: Strided<'_>, out: &mut [f32], out_row: usize, add: bool) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    let last = |s: &Strided<'_>, rows: usize, cols: usize| rows.saturating_sub(1) * s.row + cols.saturating_sub(1) * s.col;
+    assert!(k == 0 || (last(&a, m, k) < a.data.len() && last(&b, k, n) < b.data.len() && (m - 1) * out_row + n <= out.len()));
+    // SAFETY: the last entry of each matrix lies inside its slice, as just checked.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            out_row as isize,
+            add,
+            a.data.as_ptr(),
+            a.col as isize,
+            a.row as isize,
+            b.data.as_ptr(),
+            b.col as isize,
+            b.row as isize,
+            1.0,
+            alpha,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+thread_local! {
+    pub(super) static SCRATCH: RefCell<(Vec<f32>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
+
+/// Softmax over a tile of queries and all keys they see. The GPU's tiles of keys change rounding only.
+fn run(call: &mut Call<'_>) {
+    let (q, k, v, spans) = (call.read(0), call.read(1), call.read(2), call.words(3));
+    let (y, stats) = (call.write(4), call.write(5));
+    let s = Shape::new(call.params());
+    let tiles = s.queries.div_ceil(TILE);
+    let (y_all, y_len) = (Shared(y.as_mut_ptr()), y.len());
+    let stats = Shared(stats.as_mut_ptr());
+    (0..s.rows * s.heads * tiles).into_par_iter().for_each(|task| {
+        let (row, head, first) = (task / tiles / s.heads, task / tiles % s.heads, task % tiles * TILE);
+        let count = TILE.min(s.queries - first);
+        let (begin, end) = s.seen(spans, row, first..first + count);
+        let width = end - begin;
+        SCRATCH.with_borrow_mut(|(scores, _)| {
+            scores.resize(scores.len().max(count * width), 0.0);
+            let scores = &mut scores[..count * width];
+            let at_k = s.key(row, begin, head / s.group());
+            let query = Strided { data: &q[s.query(row, first, head)..], row: s.query_stride(), col: 1 };
+            let keys = Strided { data: &k[at_k.min(k.len())..], row: 1, col: s.key_stride() };
+            product(count, width, s.dim, s.scale, query, keys, scores, width, false);
+            vectorised(|| {
+                for i in 0..count {
+                    let span = &spans[(row * s.queries + first + i) * 2..][..2];
+                    let line = &mut scores[i * width..(i + 1) * width];
+                    let log_sum = softmax(line, span[0] as usize, span[1] as usize, begin);
+                    // SAFETY: one task a token and head.
+                    unsafe { stats.slice(s.stat(row, first + i, head), 1)[0] = log_sum };
+                }
+            });
+            let at_y = s.query(row, first, head);
+            let values = Strided { data: &v[at_k.min(v.len())..], row: s.key_stride(), col: 1 };
+            let reach = (count - 1) * s.query_stride() + s.dim;
+            assert!(at_y + reach <= y_len);
+            // SAFETY: the product writes `dim` numbers at each of this tile's tokens and this head, which no other task touches;
+            // what lies between them is never read or written through this slice.
+            let out = unsafe { y_all.slice(at_y, reach) };
+            if width == 0 {
+                for i in 0..count {
+                    out[i * s.query_stride()..][..s.dim].fill(0.0);
+                }
+            }
+            product(count, s.dim, width, 1.0, Strided { data: scores, row: width, col: 1 }, values, out, s.query_stride(), false);
+        });
+    });
+}
+
+/// Softmax of the part of a line that the span covers, zeros elsewhere; returns the log-sum-exp.
+#[inline(always)]
+fn softmax(line: &mut [f32], begin: usize, end: usize, offset: usize) -> f32 {
+    if begin >= end {
+        line.fill(0.0);
+        return 0.0;
+    }
+    let (from, to) = (begin - offset, end - offset);
+    line[..from].fill(0.0);
+    line[to..].fill(0.0);
+    let line = &mut line[from..to];
+    let mut lanes = [f32::MIN; 8];
+    for chunk in line.chunks(8) {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane = if *x > *lane { *x } else { *lane };
+        }
+    }
+    let largest = lanes.into_iter().fold(f32::MIN, f32::max);
+    for x in line.iter_mut() {
+        *x = exp(*x - largest);
+    }
+    let total = sum(line.len(), |i| line[i]);
+    let share = 1.0 / total;
+    for x in line.iter_mut() {
+        *x *= share;
+    }
+    largest + total.ln()
+}

@@ -1,0 +1,116 @@
+//! What a run says while it goes: one stream for every face (terminal, app, page).
+
+use super::metrics::StepMetrics;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Something that happened in a run. As JSON, `event` holds the name in snake case.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A file is being read; `done == total` ends it.
+    Loading {
+        /// What is read, such as "weights".
+        what: String,
+        /// Bytes so far.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// Rows become tokens; `done == total` ends it.
+    Tokenizing {
+        /// Rows so far.
+        done: u64,
+        /// Rows in all.
+        total: u64,
+    },
+    /// Something worth knowing.
+    Note {
+        /// The text.
+        text: String,
+    },
+    /// Something that is probably not meant.
+    Warning {
+        /// The text.
+        text: String,
+    },
+    /// Everything is ready and the first step is next.
+    Started(Summary),
+    /// An optimiser step ended.
+    Step(StepMetrics),
+    /// The held-out rows were scored.
+    Eval {
+        /// Steps done.
+        step: u64,
+        /// Mean loss over the held-out targets.
+        loss: f64,
+        /// Its exponential.
+        perplexity: f64,
+        /// Whether no earlier one was lower.
+        best: bool,
+    },
+    /// A checkpoint is safely on disk.
+    Checkpoint {
+        /// Steps done.
+        step: u64,
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// The run ended, by itself or because it was asked to.
+    Finished {
+        /// Steps done.
+        steps: u64,
+        /// The lowest held-out loss, where one was measured.
+        best_eval_loss: Option<f64>,
+        /// Seconds of this sitting.
+        seconds: f64,
+        /// The run folder.
+        path: PathBuf,
+    },
+}
+
+impl Event {
+    /// A [`Event::Note`].
+    pub fn note(text: impl Into<String>) -> Self {
+        Self::Note { text: text.into() }
+    }
+
+    /// A [`Event::Warning`].
+    pub fn warning(text: impl Into<String>) -> Self {
+        Self::Warning { text: text.into() }
+    }
+}
+
+/// What is about to run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Summary {
+    /// The device, with its backend.
+    pub device: String,
+    /// The model: a name or a folder, with its architecture.
+    pub model: String,
+    /// The method with its size, such as "diablo, 8 blocks".
+    pub method: String,
+    /// Numbers that train.
+    pub trainable: u64,
+    /// Numbers in the model without the adapter.
+    pub parameters: u64,
+    /// Steps already done: 0, or where a resume goes on.
+    pub first_step: u64,
+    /// Steps of the whole run.
+    pub steps: u64,
+    /// Rows for training.
+    pub rows: u64,
+    /// Held-out rows.
+    pub eval_rows: u64,
+    /// Bytes the run takes on its device.
+    pub memory: u64,
+    /// The run folder.
+    pub out: PathBuf,
+}
+
+impl Summary {
+    /// The share of the model's numbers that trains, 0 to 1.
+    pub fn share(&self) -> f64 {
+        self.trainable as f64 / self.parameters.max(1) as f64
+    }
+}

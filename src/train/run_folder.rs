@@ -1,0 +1,236 @@
+//! The folder of a run: who may write into it, and where everything in it lies.
+
+use super::checkpoint::{CHECKPOINTS, Checkpoints};
+use super::config::RunConfig;
+use super::metrics::METRICS_FILE;
+use crate::error::{Error, Result};
+use crate::files::atomic_write;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The resolved options of the run.
+pub const CONFIG_FILE: &str = "run.toml";
+/// Its loss as a picture.
+pub const PLOT_FILE: &str = "loss.svg";
+const LOCK_FILE: &str = ".diablo.lock";
+
+/// A run folder that belongs to this process until it is dropped.
+///
+/// The lock is the system's own on an open file, so a killed process holds nothing.
+#[derive(Debug)]
+pub struct RunFolder {
+    dir: PathBuf,
+    checkpoints: Checkpoints,
+    /// Held, never read.
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Makes or takes over the folder `out`.
+    ///
+    /// A folder with a run in it is refused unless `resume`; one with a model in it always is. With `resume`, what kills left
+    /// half done is cleared up. A folder without a run may be resumed too: the run was killed before its first file.
+    pub fn create(out: &Path, resume: bool) -> Result<Self> {
+        if out.exists() && !out.is_dir() {
+            return Err(Error::usage(format!("--out {}: is a file", out.display()), "name a folder"));
+        }
+        std::fs::create_dir_all(out).map_err(Error::io(out))?;
+        let lock = lock(out)?;
+        let run = [CONFIG_FILE, METRICS_FILE, CHECKPOINTS, "adapter_config.json"].iter().find(|name| out.join(name).exists());
+        if let Some(found) = run.filter(|_| !resume) {
+            let hint = format!("go on with it: {}\nor name another folder with --out", resume_command(out));
+            return Err(Error::usage(format!("--out {}: holds a run already ({found})", out.display()), hint));
+        }
+        if run.is_none()
+            && let Some(found) = ["config.json", "model.safetensors", "tokenizer.json"].iter().find(|name| out.join(name).exists())
+        {
+            let what = format!("--out {}: holds a model ({found}), which the run would write over", out.display());
+            return Err(Error::usage(what, "name another folder with --out"));
+        }
+        let checkpoints = Checkpoints::open(&out.join(CHECKPOINTS))?;
+        Ok(Self { dir: out.to_path_buf(), checkpoints, _lock: lock })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Its checkpoints.
+    pub fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
+    }
+
+    /// Where the plot goes.
+    pub fn plot_path(&self) -> PathBuf {
+        self.dir.join(PLOT_FILE)
+    }
+
+    /// Where the metrics go.
+    pub fn metrics_path(&self) -> PathBuf {
+        self.dir.join(METRICS_FILE)
+    }
+
+    /// Writes `run.toml`; call it with [`RunConfig::resolved`] options.
+    pub fn write_config(&self, config: &RunConfig) -> Result<()> {
+        let (path, text) = (self.dir.join(CONFIG_FILE), config.to_toml_string()?);
+        atomic_write(&path, |w| w.write_all(text.as_bytes()).map_err(Error::io(&path)))
+    }
+
+    /// Reads `run.toml`, if the folder has one.
+    pub fn read_config(&self) -> Result<Option<RunConfig>> {
+        let path = self.dir.join(CONFIG_FILE);
+        if path.is_file() { RunConfig::from_toml_file(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// Refuses to go on with a run whose checkpoints were made under other options, and names them.
+    pub fn check_resumable(&self, config: &RunConfig, fingerprint: &str) -> Result<()> {
+        if config.fingerprint() == fingerprint {
+            return Ok(());
+        }
+        let stored = self.read_config()?;
+        let differing = stored.map(|s| config.differences(&s)).unwrap_or_default();
+        let which =
+            if differing.is_empty() { "it had other options".to_owned() } else { format!("it had another {}", differing.join(", ")) };
+        let hint = format!("go on as it was: {}\nor begin anew with another --out", resume_command(&self.dir));
+        Err(Error::usage(format!("{}: cannot go on with this run: {which}", self.dir.display()), hint))
+    }
+
+    /// The command that goes on with this run.
+    pub fn resume_command(&self) -> String {
+        resume_command(&self.dir)
+    }
+}
+
+fn resume_command(out: &Path) -> String {
+    let name = out.display().to_string();
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "/\\._-+=:@,".contains(c));
+    // Double quotes work in every shell people use; what they do not protect is rare in names.
+    if plain { format!("diablo train --resume --out {name}") } else { format!("diablo train --resume --out \"{name}\"") }
+}
+
+fn lock(out: &Path) -> Result<File> {
+    let path = out.join(LOCK_FILE);
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(Error::io(&path))?;
+    let mut locked = file.try_lock();
+    // A process that was just killed may take a moment to let go, and "kill, then resume" must not depend on luck.
+    for _ in 0..10 {
+        if !matches!(locked, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        locked = file.try_lock();
+    }
+    match locked {
+        Ok(()) => {
+            // Only for people who look; the lock itself is the system's. The file stays: removing it would race with the next run.
+            let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let who = std::fs::read_to_string(&path).ok().and_then(|s| s.trim().parse::<u32>().ok());
+            let who = who.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+            let hint = "wait for it, stop it, or name another folder with --out";
+            Err(Error::usage(format!("another diablo{who} is training in {}", out.display()), hint))
+        }
+        // Some network file systems have no locks; a run must be possible there all the same.
+        Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => Ok(file),
+        Err(TryLockError::Error(e)) => Err(Error::io(&path)(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::blocks::Blocks;
+    use std::process::{Command, Stdio};
+
+    fn refused(out: &Path, resume: bool) -> Error {
+        RunFolder::create(out, resume).expect_err("refused")
+    }
+
+    #[test]
+    fn a_run_is_never_written_over() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let out = dir.path().join("deep/run 1");
+        let folder = RunFolder::create(&out, false).expect("made");
+        // Killed before its first file: nothing stands in the way of either.
+        drop(folder);
+        drop(RunFolder::create(&out, false).expect("empty"));
+        let folder = RunFolder::create(&out, true).expect("empty");
+        folder.write_config(&RunConfig { seed: 7, ..RunConfig::default() }.resolved()).expect("writes");
+        drop(folder);
+        let e = refused(&out, false);
+        assert!(e.to_string().contains("run.toml") && e.exit_code() == 2, "{e}");
+        assert!(e.hint().is_some_and(|h| h.contains("--resume --out \"")), "{:?}", e.hint());
+        let folder = RunFolder::create(&out, true).expect("resumes");
+        let stored = folder.read_config().expect("reads").expect("is there");
+        assert_eq!((stored.seed, stored.lr, stored.epochs), (7, Some(1e-3), Some(1.0)));
+    }
+
+    #[test]
+    fn other_options_cannot_go_on() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = RunFolder::create(dir.path(), false).expect("made");
+        let config = RunConfig { blocks: Some(Blocks::One(4)), ..RunConfig::default() };
+        folder.write_config(&config).expect("writes");
+        folder.check_resumable(&RunConfig { steps: Some(9), ..config.clone() }, &config.fingerprint()).expect("longer is fine");
+        let e = folder.check_resumable(&RunConfig { seed: 1, ..config.clone() }, &config.fingerprint()).expect_err("refused");
+        assert!(e.to_string().ends_with("it had another seed (42, not 1)"), "{e}");
+    }
+
+    #[test]
+    fn models_and_files_are_left_alone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join("config.json"), "{}").expect("writes");
+        assert!(refused(dir.path(), false).to_string().contains("holds a model"));
+        assert!(refused(dir.path(), true).to_string().contains("holds a model"));
+        assert!(refused(&dir.path().join("config.json"), false).to_string().contains("is a file"));
+    }
+
+    #[test]
+    fn two_handles_contend() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let first = RunFolder::create(dir.path(), false).expect("made");
+        for resume in [false, true] {
+            let e = refused(dir.path(), resume);
+            assert!(e.to_string().contains("another diablo") && e.to_string().contains("is training in"), "{e}");
+        }
+        drop(first);
+        RunFolder::create(dir.path(), false).expect("free again");
+    }
+
+    /// Not a test of its own: the process that the next test starts and kills.
+    #[test]
+    fn lock_holder() {
+        let Some(dir) = std::env::var_os("DIABLO_TEST_LOCK_DIR") else { return };
+        let _folder = RunFolder::create(Path::new(&dir), false).expect("made");
+        std::fs::write(Path::new(&dir).join("held"), "").expect("writes");
+        std::thread::sleep(Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_killed_process_holds_nothing() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut other = Command::new(std::env::current_exe().expect("this test"))
+            .args(["lock_holder", "--nocapture"])
+            .env("DIABLO_TEST_LOCK_DIR", dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        let began = std::time::Instant::now();
+        while !dir.path().join("held").exists() && began.elapsed().as_secs() < 30 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let e = refused(dir.path(), false);
+        other.kill().expect("kills");
+        other.wait().expect("ends");
+        assert!(e.to_string().contains("another diablo"), "{e}");
+        #[cfg(unix)]
+        assert!(e.to_string().contains(&format!("(process {})", other.id())), "{e}");
+        RunFolder::create(dir.path(), false).expect("free again");
+    }
+}
