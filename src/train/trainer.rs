@@ -77,6 +77,15 @@ impl Trainer {
     pub fn prepare(run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<Self> {
         run.validate()?;
         let source = if run.init_from_config { Source::from_config(&run.model)? } else { Source::open(&run.model)? };
+        Self::with_source(run, source, events)
+    }
+
+    /// As [`Self::prepare`], with a model that is open already.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub fn with_source(run: RunConfig, source: Source, events: &mut dyn FnMut(Event)) -> Result<Self> {
+        run.validate()?;
         let (spec, init) = resolve::adapter(&run, &source.config)?;
         let mut run = run.resolved();
         if let crate::adapter::Kind::Diablo { blocks, .. } = &spec.kind {
