@@ -120,7 +120,8 @@ fn check(name: &str, device_name: &str) {
     }
     let out = run.out.clone();
     let mut steps = Vec::new();
-    let mut trainer = Trainer::with_source(run, open(&case.join("model"), certainty["loaded_logits"].is_array()), &mut |_| ()).expect("a run");
+    let mut trainer =
+        Trainer::with_source(run, open(&case.join("model"), certainty["loaded_logits"].is_array()), &mut |_| ()).expect("a run");
     assert_eq!(trainer.summary().trainable, expected["trainable"].as_u64().expect("trainable"));
     let (held, estimated) = trainer.memory();
     assert!((held.peak() as f64 / estimated.peak() as f64 - 1.0).abs() < 0.02, "memory {} against {}", held.peak(), estimated.peak());
@@ -138,11 +139,13 @@ fn check(name: &str, device_name: &str) {
         let want = floats(&expected[key]);
         let got: Vec<f64> = steps
             .iter()
-            .map(|m| f64::from(match what {
-                "loss" => m.loss,
-                "norm" => m.grad_norm,
-                _ => m.lr,
-            }))
+            .map(|m| {
+                f64::from(match what {
+                    "loss" => m.loss,
+                    "norm" => m.grad_norm,
+                    _ => m.lr,
+                })
+            })
             .collect();
         assert_eq!(got.len(), want.len());
         let worst = got.iter().zip(&want).map(|(a, b)| (a - b).abs() / b.abs().max(1e-12)).fold(0f64, f64::max);
@@ -193,7 +196,10 @@ fn compare_adapters(adapter: &AdapterFile, reference: &SafetensorsFile, uncertai
             }
         }
     }
-    println!("  adapter: largest difference {:.1e} of the largest entry {top:.4}; {beyond} entries where PyTorch is uncertain beyond 1e-3", worst / top);
+    println!(
+        "  adapter: largest difference {:.1e} of the largest entry {top:.4}; {beyond} entries where PyTorch is uncertain beyond 1e-3",
+        worst / top
+    );
 }
 
 /// The reference's LoRA start as an adapter folder.

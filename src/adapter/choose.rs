@@ -67,7 +67,13 @@ pub fn blocks(
 ///
 /// # Errors
 /// As [`blocks`].
-pub fn diablo(config: &ModelConfig, targets: &[&'static str], asked: impl Fn(&str) -> Option<usize>, pad: bool, dropout: f32) -> Result<Spec> {
+pub fn diablo(
+    config: &ModelConfig,
+    targets: &[&'static str],
+    asked: impl Fn(&str) -> Option<usize>,
+    pad: bool,
+    dropout: f32,
+) -> Result<Spec> {
     let blocks = blocks(config, targets, asked, pad)?;
     Ok(Spec { kind: Kind::Diablo { blocks, pad }, targets: targets.to_vec(), dropout })
 }

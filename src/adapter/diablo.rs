@@ -68,7 +68,16 @@ impl Part {
         None
     }
 
-    pub fn backward(&self, plan: &mut PlanBuilder, l: &Linear, dropout: Option<Dropout>, x: View, dy: View, dx: Option<Into>, tokens: usize) {
+    pub fn backward(
+        &self,
+        plan: &mut PlanBuilder,
+        l: &Linear,
+        dropout: Option<Dropout>,
+        x: View,
+        dy: View,
+        dx: Option<Into>,
+        tokens: usize,
+    ) {
         let (d_in, d_out, b) = (l.weight.cols, l.weight.rows, self.blocks);
         let seen = dropout.map_or(x, |d| d.apply(plan, x, tokens * d_in));
         // dD_i [block_in, block_out] += X_i^T G_i

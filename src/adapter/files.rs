@@ -94,8 +94,7 @@ impl AdapterFile {
     /// # Errors
     /// Where a file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let specs: Vec<TensorSpec> =
-            self.tensors.iter().map(|t| TensorSpec::new(t.name.clone(), Dtype::F32, t.shape.clone())).collect();
+        let specs: Vec<TensorSpec> = self.tensors.iter().map(|t| TensorSpec::new(t.name.clone(), Dtype::F32, t.shape.clone())).collect();
         write_safetensors(&folder.join(WEIGHTS_FILE), &specs, &[("format", "pt")], |spec| {
             let tensor = self.tensors.iter().find(|t| t.name == spec.name);
             Ok(Cow::Owned(tensor.map(|t| f32_bytes(&t.values)).unwrap_or_default()))
@@ -112,7 +111,8 @@ impl AdapterFile {
     pub fn upload(&self, session: &mut Session, arena: &Arena, place: &str) -> Result<()> {
         for t in &arena.tensors {
             let from = self.tensors.iter().find(|f| f.name == t.name && f.shape == t.shape);
-            let from = from.ok_or_else(|| Error::input(place, format!("no {} of shape {:?}", t.name, t.shape), "is it of another model?"))?;
+            let from =
+                from.ok_or_else(|| Error::input(place, format!("no {} of shape {:?}", t.name, t.shape), "is it of another model?"))?;
             let begin = t.first_row * t.shape.iter().skip(1).product::<usize>();
             session.write_f32(t.value, &from.values[begin..begin + t.len])?;
         }
@@ -208,7 +208,8 @@ fn parse_spec(raw: &Value, place: &str, config: &ModelConfig) -> Result<Spec> {
             if !matches!(raw["bias"].as_str(), None | Some("none")) {
                 return Err(wrong("bias", "only \"none\" is supported"));
             }
-            let rank = raw["r"].as_u64().filter(|r| (1..=65_536).contains(r)).ok_or_else(|| wrong("r", "must be a whole number above 0"))?;
+            let rank =
+                raw["r"].as_u64().filter(|r| (1..=65_536).contains(r)).ok_or_else(|| wrong("r", "must be a whole number above 0"))?;
             let alpha = raw["lora_alpha"].as_f64().filter(|a| a.is_finite()).ok_or_else(|| wrong("lora_alpha", "must be a number"))?;
             let rslora = raw["use_rslora"].as_bool().unwrap_or(false);
             Ok(Spec { kind: Kind::Lora { rank: rank as usize, alpha, rslora }, targets, dropout: dropout("lora_dropout") })

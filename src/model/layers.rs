@@ -1,9 +1,9 @@
 //! The decoder layers laid into a plan: forward, and backward in reverse with the same names.
 
+use super::ModelConfig;
 use super::inputs::Inputs;
 use super::linear::{Adapter, Into};
 use super::weights::{Layer, Linear, Vector, Weights};
-use super::ModelConfig;
 use crate::device::{PlanBuilder, View};
 use crate::kernels::attention::Attention;
 use crate::kernels::attention_delta::attention_delta;

@@ -39,8 +39,7 @@ pub fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
 /// # Errors
 /// Where a file cannot be written.
 pub fn write_model(source: &Source, folder: &Path, dtype: Dtype, values: impl Fn(&str, &[usize]) -> Result<Vec<f32>>) -> Result<()> {
-    let specs: Vec<TensorSpec> =
-        source.config.parameter_list().into_iter().map(|p| TensorSpec::new(p.name, dtype, p.shape)).collect();
+    let specs: Vec<TensorSpec> = source.config.parameter_list().into_iter().map(|p| TensorSpec::new(p.name, dtype, p.shape)).collect();
     write_folder(source, folder, dtype, &specs, |spec| Ok(Cow::Owned(encode(&values(&spec.name, &spec.shape)?, dtype))))
 }
 
@@ -62,10 +61,8 @@ pub fn write_merged(source: &Source, checkpoint: &Checkpoint, adapter: &AdapterF
             .find(|site| name == format!("{}.weight", site.path()))
     };
     write_folder(source, folder, dtype.unwrap_or(source.dtype()), &specs, |spec| {
-        let (own, tensor) = parameters
-            .iter()
-            .find(|(_, t)| t.name == spec.name)
-            .ok_or_else(|| Error::input(&spec.name, "is not in the checkpoint", ""))?;
+        let (own, tensor) =
+            parameters.iter().find(|(_, t)| t.name == spec.name).ok_or_else(|| Error::input(&spec.name, "is not in the checkpoint", ""))?;
         if let Some(site) = site_of(&own.name) {
             let mut values = tensor.to_f32();
             if adapter.merge_into(site, &mut values, tensor.shape[1]) {

@@ -64,12 +64,7 @@ pub fn shape(run: &RunConfig, buckets: Vec<usize>) -> Shape {
         buckets,
         trains: true,
         recompute: run.gradient_checkpointing,
-        adamw: AdamW {
-            beta1: run.beta1 as f32,
-            beta2: run.beta2 as f32,
-            eps: run.eps as f32,
-            weight_decay: run.weight_decay as f32,
-        },
+        adamw: AdamW { beta1: run.beta1 as f32, beta2: run.beta2 as f32, eps: run.eps as f32, weight_decay: run.weight_decay as f32 },
         max_grad_norm: run.max_grad_norm as f32,
     }
 }
@@ -126,8 +121,5 @@ pub fn check_fit(
             human_bytes(needed.get(Category::Weights) + needed.get(Category::Adapter))
         ),
     };
-    Err(Error::device(
-        format!("the run takes {}, and {} are free", human_bytes(needed.total()), human_bytes(available)),
-        hint,
-    ))
+    Err(Error::device(format!("the run takes {}, and {} are free", human_bytes(needed.total()), human_bytes(available)), hint))
 }

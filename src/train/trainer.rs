@@ -124,10 +124,8 @@ impl Trainer {
             let place = run.init_adapter.as_deref().unwrap_or(folder.path()).display().to_string();
             init.upload(&mut session, &program.arena, &place)?;
         }
-        let rope = crate::kernels::rope::table(
-            &source.config.rope.inverse_frequencies(source.config.head_dim),
-            program.inputs.positions_known,
-        );
+        let rope =
+            crate::kernels::rope::table(&source.config.rope.inverse_frequencies(source.config.head_dim), program.inputs.positions_known);
         session.write_f32(program.inputs.rope, &rope)?;
         let mut done = CheckpointState { fingerprint, layout: layout(&program), ..CheckpointState::default() };
         if let Some(checkpoint) = checkpoint {
@@ -224,7 +222,10 @@ impl Trainer {
                 events(Event::Checkpoint { step, path });
             }
             if early {
-                events(Event::note(format!("stopped early: no better held-out loss in {} evaluations", self.done.evals_without_improvement)));
+                events(Event::note(format!(
+                    "stopped early: no better held-out loss in {} evaluations",
+                    self.done.evals_without_improvement
+                )));
                 break;
             }
             if interrupted && step < total {
@@ -326,9 +327,11 @@ impl Trainer {
         let value = |i: usize| f32::from_bits(words[i]);
         let (loss, grad_norm) = (value(metrics::LOSS), value(metrics::GRAD_NORM));
         if value(metrics::CLIP) < 0.0 {
-            let last = self.folder.checkpoints().latest(|_| ())?.map_or("there is no checkpoint yet".to_string(), |c| {
-                format!("the checkpoint of step {} is whole", c.state.step)
-            });
+            let last = self
+                .folder
+                .checkpoints()
+                .latest(|_| ())?
+                .map_or("there is no checkpoint yet".to_string(), |c| format!("the checkpoint of step {} is whole", c.state.step));
             return Err(Error::Diverged {
                 step,
                 what: format!("the loss is {loss} and the gradient's norm {grad_norm}: nothing was updated"),
