@@ -1,5 +1,6 @@
 //! DiaBlo
 pub mod adapter;
+pub mod bench;
 pub mod cli;
 pub mod data;
 pub mod device;
