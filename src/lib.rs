@@ -3,6 +3,7 @@ pub mod adapter;
 pub mod bench;
 pub mod cli;
 pub mod data;
+pub mod demo;
 pub mod device;
 pub mod error;
 pub mod files;
