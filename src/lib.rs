@@ -1,4 +1,5 @@
 //! DiaBlo
+pub mod check;
 pub mod device;
 pub mod error;
 pub mod files;
