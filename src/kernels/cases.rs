@@ -282,17 +282,23 @@ fn elementwise(cases: &mut Vec<Case>) {
     }
 }
 
+/// Large enough to be seen in the result.
+const EPS: f32 = 0.05;
+
 fn normalisation(cases: &mut Vec<Case>) {
     let shapes = [(1, 1), (1, 3), (3, 63), (63, 65), (65, 127), (2, 256), (1, 1025), (127, 1)];
     for (rows, width) in shapes.into_iter().chain([(70_000, 3)]) {
         let mut b = CaseBuilder::new(rows as u32);
         let (x, w, y) = (b.floats(rows * width, 2.0), b.floats(width, 1.0), b.noisy_output(rows * width));
-        cases.push(b.finish(format!("{rows} rows of {width}"), SUMMED, rms_norm(x, w, y, rows, width, 1e-5)));
+        cases.push(b.finish(format!("{rows} rows of {width}"), SUMMED, rms_norm(x, w, y, rows, width, EPS)));
         for accumulate in [false, true] {
+            if rows > 1000 && accumulate {
+                continue;
+            }
             let mut b = CaseBuilder::new(rows as u32);
             let (x, w, dy) = (b.floats(rows * width, 2.0), b.floats(width, 1.0), b.floats(rows * width, 1.0));
             let (dx, r) = (b.noisy_output(rows * width), b.noisy_output(rows));
-            let op = rms_norm_grad(x, w, dy, dx, r, rows, width, 1e-5, accumulate);
+            let op = rms_norm_grad(x, w, dy, dx, r, rows, width, EPS, accumulate);
             cases.push(b.finish(format!("{rows} rows of {width}, accumulate {accumulate}"), SUMMED, op));
         }
         if rows > 1000 {
@@ -340,7 +346,8 @@ fn rows(cases: &mut Vec<Case>) {
         }
     }
     for (positions, hidden, capacity) in [(1, 1, 1), (3, 63, 5), (127, 65, 40), (300, 3, 64), (9, 2, 70_000)] {
-        for (first, count) in [(0, 40), (0, 13), (13, 14), (40, 5)] {
+        let pieces = [(0, 40), (0, 13), (13, 14), (40, 5)];
+        for (first, count) in pieces.into_iter().take(if capacity > 1000 { 1 } else { 4 }) {
             let mut b = CaseBuilder::new(hidden as u32);
             let tokens: Vec<usize> = (0..positions).map(|_| b.below(40)).collect();
             let (ids, starts, order) = groups(&tokens, capacity);
@@ -678,7 +685,7 @@ fn attentions(cases: &mut Vec<Case>) {
         (2, 65, 4, 4, 16),
         (1, 127, 8, 1, 16),
         (1, 64, 2, 2, 128),
-        (2, 130, 6, 3, 64),
+        (1, 130, 2, 1, 64),
         (1, 65, 2, 1, 256),
         (3, 20, 3, 3, 1),
     ];
