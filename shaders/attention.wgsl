@@ -43,10 +43,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         }
         workgroupBarrier();
         if thread < count {
-            scores[thread] = exp(scores[thread] - tile_largest);
+            scores[thread] = exponential(scores[thread] - tile_largest);
         }
         workgroupBarrier();
-        let shrink = exp(largest - tile_largest);
+        let shrink = exponential(largest - tile_largest);
         largest = tile_largest;
         total *= shrink;
         sum *= shrink;

@@ -46,7 +46,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                         along += value[d] * dy[at + d];
                     }
                     let at_stats = (other * params.heads + head) * 2u;
-                    share = exp(score - stats[at_stats]);
+                    share = exponential(score - stats[at_stats]);
                     slope = share * (along - stats[at_stats + 1u]);
                 }
                 shares[thread] = share;

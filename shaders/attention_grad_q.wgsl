@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 score += query[d] * k[at + d];
                 along += upstream[d] * v[at + d];
             }
-            slopes[thread] = exp(score - log_sum) * (along - delta);
+            slopes[thread] = exponential(score - log_sum) * (along - delta);
         }
         workgroupBarrier();
         for (var j = 0u; j < count; j++) {

@@ -17,7 +17,7 @@ var<workgroup> parts: array<vec2f, THREADS>; // largest logit, sum of exp(logit 
 
 fn joined(a: vec2f, b: vec2f) -> vec2f {
     let largest = max(a.x, b.x);
-    return vec2f(largest, a.y * exp(a.x - largest) + b.y * exp(b.x - largest));
+    return vec2f(largest, a.y * exponential(a.x - largest) + b.y * exponential(b.x - largest));
 }
 
 @compute @workgroup_size(THREADS)
@@ -52,7 +52,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     let scale = select(0.0, inputs[1], learned);
     for (var i = thread; i < params.vocabulary; i += THREADS) {
-        let share = exp(logits[start + i] - log_sum);
+        let share = exponential(logits[start + i] - log_sum);
         logits[start + i] = select(0.0, (share - select(0.0, 1.0, i == goal)) * scale, learned);
     }
 }

@@ -15,6 +15,6 @@ fn main(
 ) {
     let i = flat_index(workgroup, workgroups, thread);
     if i < params.count {
-        y[i] = gate[i] / (1.0 + exp(-gate[i])) * up[i];
+        y[i] = gate[i] / (1.0 + exponential(-gate[i])) * up[i];
     }
 }

@@ -18,7 +18,7 @@ fn main(
         return;
     }
     let g = gate[i];
-    let s = 1.0 / (1.0 + exp(-g));
+    let s = 1.0 / (1.0 + exponential(-g));
     gate[i] = dy[i] * up[i] * s * (1.0 + g * (1.0 - s));
     up[i] = dy[i] * g * s;
 }

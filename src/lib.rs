@@ -1,9 +1,13 @@
 //! DiaBlo
+pub mod adapter;
 pub mod check;
+pub mod cli;
+pub mod data;
 pub mod device;
 pub mod error;
 pub mod files;
+pub mod generate;
 pub mod kernels;
-pub mod cli;
 pub mod model;
+pub mod random;
 pub mod train;

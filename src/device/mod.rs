@@ -158,9 +158,7 @@ impl Session {
     pub fn collect(&mut self, ticket: Ticket, wait: bool) -> Result<std::result::Result<Vec<u32>, Ticket>> {
         match (self, ticket.0) {
             (_, TicketState::Here(words)) => Ok(Ok(words)),
-            (Self::Gpu(s), TicketState::Pending(read)) => {
-                Ok(s.collect(read, wait)?.map_err(|read| Ticket(TicketState::Pending(read))))
-            }
+            (Self::Gpu(s), TicketState::Pending(read)) => Ok(s.collect(read, wait)?.map_err(|read| Ticket(TicketState::Pending(read)))),
             (Self::Cpu(_), TicketState::Pending(_)) => unreachable!("a GPU's ticket on the CPU"),
         }
     }

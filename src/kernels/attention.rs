@@ -9,7 +9,7 @@ use std::cell::RefCell;
 /// `shaders/attention.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "attention",
-    source: shader!("attention", "attention"),
+    source: shader!("attention", "exponential", "attention"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
     run,
 };
@@ -139,7 +139,17 @@ pub(super) struct Strided<'a> {
     pub col: usize,
 }
 
-pub(super) fn product(m: usize, n: usize, k: usize, alpha: f32, a: Strided<'_>, b: Strided<'_>, out: &mut [f32], out_row: usize, add: bool) {
+pub(super) fn product(
+    m: usize,
+    n: usize,
+    k: usize,
+    alpha: f32,
+    a: Strided<'_>,
+    b: Strided<'_>,
+    out: &mut [f32],
+    out_row: usize,
+    add: bool,
+) {
     if m == 0 || n == 0 {
         return;
     }

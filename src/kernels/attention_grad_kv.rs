@@ -9,17 +9,8 @@ use rayon::prelude::*;
 /// `shaders/attention_grad_kv.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "attention_grad_kv",
-    source: shader!("attention_grad_kv", "attention"),
-    bindings: &[
-        Access::Read,
-        Access::Read,
-        Access::Read,
-        Access::Read,
-        Access::Read,
-        Access::Read,
-        Access::Write,
-        Access::Write,
-    ],
+    source: shader!("attention_grad_kv", "exponential", "attention"),
+    bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
     run,
 };
 

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 /// `shaders/cross_entropy.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "cross_entropy",
-    source: shader!("cross_entropy"),
+    source: shader!("cross_entropy", "exponential"),
     bindings: &[Access::Read, Access::Read, Access::Write, Access::Write],
     run,
 };
@@ -24,7 +24,16 @@ struct Params {
 
 /// losses[first_row + i] = logsumexp(logits[i]) - logits[i, target]; with `gradient`, logits become
 /// (softmax(logits) - onehot(target)) / targets of the step. logits: [rows, vocabulary]; targets and losses by `first_row + i`.
-pub fn cross_entropy(targets: View, step: View, logits: View, losses: View, first_row: usize, rows: usize, vocabulary: usize, gradient: bool) -> Op {
+pub fn cross_entropy(
+    targets: View,
+    step: View,
+    logits: View,
+    losses: View,
+    first_row: usize,
+    rows: usize,
+    vocabulary: usize,
+    gradient: bool,
+) -> Op {
     let params = Params { vocabulary: vocabulary as u32, first_row: first_row as u32, gradient: gradient.into(), rows: rows as u32 };
     op(&KERNEL, vec![targets, step, logits, losses], params, [rows as u32, 1, 1], 10 * rows * vocabulary)
 }

@@ -5,8 +5,12 @@ use super::{Format, grid256, op, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
 
 /// `shaders/embedding.wgsl`.
-pub static KERNEL: Kernel =
-    Kernel { name: "embedding", source: shader!("embedding", "index", "weight"), bindings: &[Access::Read, Access::Read, Access::Write], run };
+pub static KERNEL: Kernel = Kernel {
+    name: "embedding",
+    source: shader!("embedding", "index", "weight"),
+    bindings: &[Access::Read, Access::Read, Access::Write],
+    run,
+};
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

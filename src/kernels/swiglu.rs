@@ -5,8 +5,12 @@ use super::{grid256, op, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
 
 /// `shaders/swiglu.wgsl`.
-pub static KERNEL: Kernel =
-    Kernel { name: "swiglu", source: shader!("swiglu", "index"), bindings: &[Access::Read, Access::Read, Access::Write], run };
+pub static KERNEL: Kernel = Kernel {
+    name: "swiglu",
+    source: shader!("swiglu", "index", "exponential"),
+    bindings: &[Access::Read, Access::Read, Access::Write],
+    run,
+};
 
 /// y = silu(gate) * up, `count` numbers (Shazeer 2020).
 pub fn swiglu(gate: View, up: View, y: View, count: usize) -> Op {

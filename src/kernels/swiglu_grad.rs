@@ -6,8 +6,12 @@ use crate::device::{Access, Call, Kernel, Op, View};
 use rayon::prelude::*;
 
 /// `shaders/swiglu_grad.wgsl`.
-pub static KERNEL: Kernel =
-    Kernel { name: "swiglu_grad", source: shader!("swiglu_grad", "index"), bindings: &[Access::Read, Access::Write, Access::Write], run };
+pub static KERNEL: Kernel = Kernel {
+    name: "swiglu_grad",
+    source: shader!("swiglu_grad", "index", "exponential"),
+    bindings: &[Access::Read, Access::Write, Access::Write],
+    run,
+};
 
 /// gate becomes dy * up * silu'(gate), up becomes dy * silu(gate); silu' = s (1 + gate (1 - s)), s = sigmoid(gate).
 pub fn swiglu_grad(dy: View, gate: View, up: View, count: usize) -> Op {

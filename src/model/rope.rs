@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 
 /// Rotary position embedding of every layer.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rope {
     /// The base of the geometric series of wavelengths (`rope_theta`).
     pub theta: f64,
@@ -12,7 +12,7 @@ pub struct Rope {
 }
 
 /// How the frequencies are changed so that a longer context fits in (`rope_type`).
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum RopeScaling {
     /// Unchanged (`default`).
     None,
@@ -32,6 +32,8 @@ pub enum RopeScaling {
         /// The context that the model was first trained with.
         original_max_position_embeddings: usize,
     },
+    /// Every frequency given by itself; no config.json asks for it, a library user may.
+    Listed(Vec<f64>),
 }
 
 impl Rope {
@@ -41,6 +43,9 @@ impl Rope {
     /// `_compute_linear_scaling_rope_parameters`, `_compute_llama3_parameters`), in f64 where that computes in f32.
     /// All three leave the attention scale alone.
     pub fn inverse_frequencies(&self, head_dim: usize) -> Vec<f64> {
+        if let RopeScaling::Listed(frequencies) = &self.scaling {
+            return frequencies.clone();
+        }
         (0..head_dim / 2)
             .map(|i| {
                 let frequency = self.theta.powf(-((2 * i) as f64) / head_dim as f64);
@@ -53,7 +58,7 @@ impl Rope {
 impl RopeScaling {
     fn apply(&self, frequency: f64) -> f64 {
         match *self {
-            Self::None => frequency,
+            Self::None | Self::Listed(_) => frequency,
             Self::Linear { factor } => frequency / factor,
             Self::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
                 let context = original_max_position_embeddings as f64;

@@ -64,6 +64,13 @@ pub struct TensorView<'a> {
 }
 
 impl TensorView<'_> {
+    /// Elements `range` of the tensor, as a flat one.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> TensorView<'_> {
+        let size = self.dtype.size();
+        let bytes = &self.bytes[range.start * size..range.end * size];
+        TensorView { name: self.name, dtype: self.dtype, shape: vec![range.len()], bytes }
+    }
+
     /// All elements widened to f32, exactly.
     pub fn to_f32(&self) -> Vec<f32> {
         match self.dtype {

@@ -19,6 +19,15 @@ pub enum Blocks {
 }
 
 impl Blocks {
+    /// What was resolved, by module: one number where all are the same.
+    pub fn of(blocks: &BTreeMap<&'static str, usize>) -> Self {
+        let mut numbers = blocks.values();
+        match numbers.next() {
+            Some(first) if numbers.all(|n| n == first) => Self::One(*first),
+            _ => Self::PerModule(blocks.iter().map(|(m, n)| ((*m).to_owned(), *n)).collect()),
+        }
+    }
+
     /// N for a module such as `q_proj`; `None` leaves the choice to the program.
     pub fn get(&self, module: &str) -> Option<usize> {
         match self {

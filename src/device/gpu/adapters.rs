@@ -132,10 +132,7 @@ impl Gpu {
             trace: wgpu::Trace::Off,
         };
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
-            Error::device(
-                format!("{}: the driver refused to open it: {e}", report.name),
-                "update the driver, or use --device cpu",
-            )
+            Error::device(format!("{}: the driver refused to open it: {e}", report.name), "update the driver, or use --device cpu")
         })?;
         let fault = Arc::new(Mutex::new(None));
         let note = |fault: &Arc<Mutex<Option<String>>>| {

@@ -121,8 +121,7 @@ impl GpuSession {
     pub fn run(&mut self, plan: usize, active_rows: u32) -> Result<()> {
         let rate = self.pace.lock().unwrap_or_else(PoisonError::into_inner).flops_per_second;
         let budget = (rate * SUBMIT_SECONDS) as u64;
-        let ops: Vec<&LoadedOp> =
-            self.plans[plan].iter().filter(|op| op.needs_rows_above.is_none_or(|rows| active_rows > rows)).collect();
+        let ops: Vec<&LoadedOp> = self.plans[plan].iter().filter(|op| op.needs_rows_above.is_none_or(|rows| active_rows > rows)).collect();
         let mut begin = 0;
         while begin < ops.len() {
             let mut flops = 0;
@@ -156,7 +155,8 @@ impl GpuSession {
             let begun = pace.last_done.map_or(submitted, |last| last.max(submitted));
             let measured = flops as f64 / done.duration_since(begun).as_secs_f64().max(1e-5);
             // Follow a slowdown at once and a speed-up slowly: a submit that is too long may cost the device.
-            pace.flops_per_second = if measured < pace.flops_per_second { measured } else { pace.flops_per_second.min(measured / 1.5) * 1.5 };
+            pace.flops_per_second =
+                if measured < pace.flops_per_second { measured } else { pace.flops_per_second.min(measured / 1.5) * 1.5 };
             pace.last_done = Some(done);
         });
     }
@@ -270,11 +270,7 @@ fn bind<'a>(
         binding: op.views.len() as u32,
         resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: uniforms, offset, size: std::num::NonZero::new(size) }),
     });
-    gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: Some(op.kernel.name),
-        layout: &compiled.bindings,
-        entries: &entries,
-    })
+    gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(op.kernel.name), layout: &compiled.bindings, entries: &entries })
 }
 
 /// The parameters of every operation in one uniform buffer, each at an aligned place.

@@ -1,0 +1,228 @@
+//! Adapters on disk: `adapter_config.json` and `adapter_model.safetensors`, as peft writes and reads them.
+
+use super::spec::{Kind, MODULES, Spec};
+use super::{Installed, choose};
+use crate::device::{Layout, Limits, Session};
+use crate::error::{Error, Result};
+use crate::files::{atomic_write_bytes, read_text};
+use crate::model::{Arena, Dtype, Inputs, ModelConfig, SafetensorsFile, TensorSpec, write_safetensors};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::path::Path;
+
+/// The configuration's file name.
+pub const CONFIG_FILE: &str = "adapter_config.json";
+/// The numbers' file name.
+pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
+const CONFIG_LIMIT: u64 = 1 << 20;
+
+/// One tensor of an adapter: name, shape, values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Its name in the file.
+    pub name: String,
+    /// Row-major.
+    pub shape: Vec<usize>,
+    /// Widened to 32 bits.
+    pub values: Vec<f32>,
+}
+
+/// An adapter with its numbers.
+#[derive(Clone, Debug)]
+pub struct AdapterFile {
+    /// What it is.
+    pub spec: Spec,
+    /// `base_model_name_or_path`.
+    pub base: String,
+    /// Its tensors, in the arena's order.
+    pub tensors: Vec<Tensor>,
+}
+
+/// Names and shapes of the tensors of a spec on a model, in the arena's order.
+///
+/// # Errors
+/// Where a layer cannot be divided as the spec asks.
+pub fn tensor_list(spec: &Spec, config: &ModelConfig) -> Result<Vec<(String, Vec<usize>)>> {
+    let mut layout = Layout::new(Limits::NONE);
+    let mut arena = Arena::new(false);
+    let inputs = Inputs::declare(config, &mut layout, 1, 1);
+    Installed::declare(spec, config, &mut layout, &mut arena, inputs.step)?;
+    Ok(arena.tensors.into_iter().map(|t| (t.name, t.shape)).collect())
+}
+
+impl AdapterFile {
+    /// Reads and checks the adapter in a folder against the model that it is meant for.
+    ///
+    /// # Errors
+    /// Names the file and the key or tensor that does not fit.
+    pub fn open(folder: &Path, config: &ModelConfig) -> Result<Self> {
+        let path = folder.join(CONFIG_FILE);
+        let place = path.display().to_string();
+        if !path.is_file() {
+            return Err(Error::input(
+                folder.display().to_string(),
+                format!("no {CONFIG_FILE} here"),
+                "an adapter's folder holds adapter_config.json and adapter_model.safetensors; a run writes them when it ends",
+            ));
+        }
+        let raw: Value = serde_json::from_str(&read_text(&path, CONFIG_LIMIT)?)
+            .map_err(|e| Error::input(&place, format!("not JSON: {e}"), "write the adapter again"))?;
+        let spec = parse_spec(&raw, &place, config)?;
+        let file = SafetensorsFile::open(&folder.join(WEIGHTS_FILE))?;
+        let wanted = tensor_list(&spec, config)?;
+        let mut tensors = Vec::with_capacity(wanted.len());
+        for (name, shape) in &wanted {
+            let tensor = file.tensor(name)?;
+            if tensor.shape != *shape {
+                return Err(Error::input(
+                    file.place(),
+                    format!("{name} has shape {:?}, and the model asks for {shape:?}", tensor.shape),
+                    "is this the model that the adapter was trained on?",
+                ));
+            }
+            tensors.push(Tensor { name: name.clone(), shape: shape.clone(), values: tensor.to_f32() });
+        }
+        if let Some(extra) = file.names().find(|n| !wanted.iter().any(|(name, _)| name == n)) {
+            return Err(Error::input(file.place(), format!("{extra} belongs to no layer that {CONFIG_FILE} targets"), ""));
+        }
+        let base = raw["base_model_name_or_path"].as_str().unwrap_or_default().to_string();
+        Ok(Self { spec, base, tensors })
+    }
+
+    /// Writes both files, each beside its place first and then renamed.
+    ///
+    /// # Errors
+    /// Where a file cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let specs: Vec<TensorSpec> = self.tensors.iter().map(|t| TensorSpec::new(t.name.clone(), Dtype::F32, t.shape.clone())).collect();
+        write_safetensors(&folder.join(WEIGHTS_FILE), &specs, &[("format", "pt")], |spec| {
+            let tensor = self.tensors.iter().find(|t| t.name == spec.name);
+            Ok(Cow::Owned(tensor.map(|t| f32_bytes(&t.values)).unwrap_or_default()))
+        })?;
+        let mut text = serde_json::to_string_pretty(&Value::Object(self.config_json())).unwrap_or_default();
+        text.push('\n');
+        atomic_write_bytes(&folder.join(CONFIG_FILE), text.as_bytes())
+    }
+
+    /// Copies the numbers to where the arena holds them.
+    ///
+    /// # Errors
+    /// Where a tensor of the arena is not in the file, or the device was lost.
+    pub fn upload(&self, session: &mut Session, arena: &Arena, place: &str) -> Result<()> {
+        for t in &arena.tensors {
+            let from = self.tensors.iter().find(|f| f.name == t.name && f.shape == t.shape);
+            let from =
+                from.ok_or_else(|| Error::input(place, format!("no {} of shape {:?}", t.name, t.shape), "is it of another model?"))?;
+            let begin = t.first_row * t.shape.iter().skip(1).product::<usize>();
+            session.write_f32(t.value, &from.values[begin..begin + t.len])?;
+        }
+        Ok(())
+    }
+
+    fn config_json(&self) -> Map<String, Value> {
+        let common = json!({
+            "base_model_name_or_path": self.base,
+            "bias": "none",
+            "inference_mode": true,
+            "target_modules": self.spec.targets,
+            "task_type": "CAUSAL_LM",
+        });
+        let own = match &self.spec.kind {
+            Kind::Lora { rank, alpha, rslora } => json!({
+                "peft_type": "LORA",
+                "r": rank,
+                "lora_alpha": if alpha.fract() == 0.0 { json!(*alpha as i64) } else { json!(alpha) },
+                "lora_dropout": self.spec.dropout,
+                "use_rslora": rslora,
+                "fan_in_fan_out": false,
+                "init_lora_weights": true,
+                "modules_to_save": null,
+                "layers_to_transform": null,
+                "layers_pattern": null,
+                "rank_pattern": {},
+                "alpha_pattern": {},
+            }),
+            Kind::Diablo { blocks, pad } => {
+                let mut numbers = blocks.values();
+                let first = numbers.next();
+                let same = numbers.all(|n| Some(n) == first);
+                json!({
+                    "peft_type": "DIABLO",
+                    "num_blocks": if same { json!(first) } else { json!(blocks) },
+                    "pad_blocks": pad,
+                    "diablo_dropout": self.spec.dropout,
+                })
+            }
+            Kind::None | Kind::Full => json!({}),
+        };
+        let mut all = Map::new();
+        for part in [own, common] {
+            if let Value::Object(part) = part {
+                all.extend(part);
+            }
+        }
+        all
+    }
+}
+
+/// Little-endian bytes of floats.
+pub fn f32_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn parse_spec(raw: &Value, place: &str, config: &ModelConfig) -> Result<Spec> {
+    let wrong = |key: &str, what: &str| Error::input(format!("{place}: {key}"), what, "");
+    let targets = match &raw["target_modules"] {
+        Value::Array(names) => names
+            .iter()
+            .map(|name| {
+                let name = name.as_str().unwrap_or_default();
+                MODULES.into_iter().find(|m| *m == name).ok_or_else(|| {
+                    wrong("target_modules", &format!("{name:?} is no linear layer that adapters attach to; known: {}", MODULES.join(", ")))
+                })
+            })
+            .collect::<Result<Vec<_>>>()?,
+        Value::String(s) if s == "all-linear" => MODULES.to_vec(),
+        _ => return Err(wrong("target_modules", "must be a list of module names")),
+    };
+    // The arena's order, whatever order the file names them in.
+    let targets: Vec<&'static str> = MODULES.into_iter().filter(|m| targets.contains(m)).collect();
+    if targets.is_empty() {
+        return Err(wrong("target_modules", "is empty"));
+    }
+    let unsupported = |key: &str| -> Result<()> {
+        let set = match &raw[key] {
+            Value::Null | Value::Bool(false) => false,
+            Value::Array(a) => !a.is_empty(),
+            Value::Object(o) => !o.is_empty(),
+            _ => true,
+        };
+        if set { Err(wrong(key, "is not supported")) } else { Ok(()) }
+    };
+    let dropout = |key: &str| raw[key].as_f64().filter(|p| (0.0..1.0).contains(p)).unwrap_or(0.0) as f32;
+    match raw["peft_type"].as_str() {
+        Some("LORA") => {
+            for key in ["use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "layers_to_transform", "fan_in_fan_out"] {
+                unsupported(key)?;
+            }
+            if !matches!(raw["bias"].as_str(), None | Some("none")) {
+                return Err(wrong("bias", "only \"none\" is supported"));
+            }
+            let rank =
+                raw["r"].as_u64().filter(|r| (1..=65_536).contains(r)).ok_or_else(|| wrong("r", "must be a whole number above 0"))?;
+            let alpha = raw["lora_alpha"].as_f64().filter(|a| a.is_finite()).ok_or_else(|| wrong("lora_alpha", "must be a number"))?;
+            let rslora = raw["use_rslora"].as_bool().unwrap_or(false);
+            Ok(Spec { kind: Kind::Lora { rank: rank as usize, alpha, rslora }, targets, dropout: dropout("lora_dropout") })
+        }
+        Some("DIABLO") => {
+            let pad = raw["pad_blocks"].as_bool().unwrap_or(false);
+            let number = |v: &Value| v.as_u64().filter(|n| (1..=65_536).contains(n)).map(|n| n as usize);
+            let asked = |module: &str| number(&raw["num_blocks"]).or_else(|| number(&raw["num_blocks"][module]));
+            if let Some(module) = targets.iter().find(|m| asked(m).is_none()) {
+                return Err(wrong("num_blocks", &format!("no whole number above 0 for {module}")));
+            }
+            choose::diablo(config, &targets, asked, pad, dropout("diablo_dropout"))
+        }
+        other => Err(wrong("peft_type", &format!("{} is not known here; known: LORA, DIABLO", other.unwrap_or("(none)")))),
+    }
+}

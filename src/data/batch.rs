@@ -1,0 +1,134 @@
+//! One micro-batch, laid out as the kernels read it.
+
+use super::dataset::Sample;
+
+/// The target of a position from which nothing is learned.
+pub const IGNORE: u32 = u32::MAX;
+/// What stands behind a row's end. Any id does: no target looks at it, and attention goes back only.
+const PAD: u32 = 0;
+
+/// One micro-batch of `batch_size` rows with `seq` positions each; row `r`'s position `t` lies at `r * seq + t`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Rows, filled or not.
+    pub batch_size: usize,
+    /// Positions of a row.
+    pub seq: usize,
+    /// Tokens, padded on the right with 0.
+    pub ids: Vec<u32>,
+    /// The position within the row, through the padding too.
+    pub positions: Vec<u32>,
+    /// The next token where it is learned, else [`IGNORE`].
+    pub targets: Vec<u32>,
+    /// The flat positions that have a target, in rising order.
+    pub target_rows: Vec<u32>,
+    /// Tokens of each row; 0 for a row that no sample fills.
+    pub lengths: Vec<u32>,
+    /// The distinct tokens, rising; padding does not count.
+    pub embed_ids: Vec<u32>,
+    /// Where each distinct token's positions start in `embed_order`; one entry more at the end.
+    pub embed_starts: Vec<u32>,
+    /// The flat positions without padding, grouped by token, rising within a group.
+    ///
+    /// An embedding row's gradient is the sum over its group: always in the same order, and without atomics.
+    pub embed_order: Vec<u32>,
+}
+
+impl Batch {
+    /// Lays samples out; rows beyond them stay empty (the last micro-batch of an evaluation).
+    ///
+    /// # Panics
+    /// If there are more samples than rows, a sample is longer than `seq`, or positions do not fit `u32`: sizes that the
+    /// caller has chosen for these very samples.
+    pub fn assemble(samples: &[&Sample], batch_size: usize, seq: usize) -> Self {
+        assert!(samples.len() <= batch_size, "{} samples for {batch_size} rows", samples.len());
+        let cells = batch_size * seq;
+        assert!(cells < u32::MAX as usize, "{batch_size} x {seq} positions are too many");
+        let mut batch = Self {
+            batch_size,
+            seq,
+            ids: vec![PAD; cells],
+            positions: (0..batch_size).flat_map(|_| 0..seq as u32).collect(),
+            targets: vec![IGNORE; cells],
+            lengths: vec![0; batch_size],
+            ..Self::default()
+        };
+        for (row, sample) in samples.iter().enumerate() {
+            let (length, first) = (sample.ids.len(), row * seq);
+            assert!(length <= seq, "a sample of {length} tokens for {seq} positions");
+            batch.ids[first..first + length].copy_from_slice(&sample.ids);
+            batch.lengths[row] = length as u32;
+            for learned in (sample.learn_from as usize).max(1)..length {
+                let at = first + learned - 1;
+                batch.targets[at] = sample.ids[learned];
+                batch.target_rows.push(at as u32);
+            }
+            batch.embed_order.extend(first as u32..(first + length) as u32);
+        }
+        batch.group_by_token();
+        batch
+    }
+
+    /// Tokens without padding.
+    pub fn tokens(&self) -> usize {
+        self.embed_order.len()
+    }
+
+    /// Tokens that are learned.
+    pub fn target_count(&self) -> usize {
+        self.target_rows.len()
+    }
+
+    fn group_by_token(&mut self) {
+        let ids = &self.ids;
+        self.embed_order.sort_unstable_by_key(|at| (ids[*at as usize], *at));
+        for (index, at) in self.embed_order.iter().enumerate() {
+            let id = ids[*at as usize];
+            if self.embed_ids.last() != Some(&id) {
+                self.embed_ids.push(id);
+                self.embed_starts.push(index as u32);
+            }
+        }
+        self.embed_starts.push(self.embed_order.len() as u32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(ids: &[u32], learn_from: u32) -> Sample {
+        Sample { ids: ids.to_vec(), learn_from, row: 0 }
+    }
+
+    #[test]
+    fn targets_are_the_next_tokens() {
+        let (a, b) = (sample(&[5, 0, 5, 9], 2), sample(&[7, 5], 1));
+        let batch = Batch::assemble(&[&a, &b], 3, 5);
+        assert_eq!(batch.ids, [5, 0, 5, 9, 0, 7, 5, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(batch.positions, [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]);
+        let no = IGNORE;
+        assert_eq!(batch.targets, [no, 5, 9, no, no, 5, no, no, no, no, no, no, no, no, no]);
+        assert_eq!(batch.target_rows, [1, 2, 5]);
+        assert_eq!(batch.lengths, [4, 2, 0]);
+        assert_eq!(batch.embed_ids, [0, 5, 7, 9]);
+        assert_eq!(batch.embed_starts, [0, 1, 4, 5, 6]);
+        assert_eq!(batch.embed_order, [1, 0, 2, 6, 5, 3]);
+        assert_eq!((batch.tokens(), batch.target_count()), (6, 3));
+    }
+
+    #[test]
+    fn odd_samples_are_harmless() {
+        let batch = Batch::assemble(&[&sample(&[], 1), &sample(&[4], 1), &sample(&[4, 6], 0), &sample(&[4, 6], 9)], 4, 2);
+        assert_eq!(batch.target_rows, [4]);
+        assert_eq!((batch.embed_ids, batch.embed_starts, batch.embed_order), (vec![4, 6], vec![0, 3, 5], vec![2, 4, 6, 5, 7]));
+        let empty = Batch::assemble(&[], 2, 3);
+        assert_eq!((empty.tokens(), empty.target_count(), empty.embed_starts.as_slice()), (0, 0, [0].as_slice()));
+    }
+
+    #[test]
+    #[should_panic(expected = "a sample of 3 tokens for 2 positions")]
+    fn a_sample_that_does_not_fit_is_a_fault_of_the_caller() {
+        Batch::assemble(&[&sample(&[1, 2, 3], 1)], 1, 2);
+    }
+}

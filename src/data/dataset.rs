@@ -1,0 +1,269 @@
+//! Samples: what is fed, and from where it is learned.
+
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
+use super::lines::lines;
+use super::rows::{Row, Rows};
+use super::tokenizer::Tokenizer;
+use crate::error::{Error, Result};
+
+/// One sequence to train on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The tokens, the end token included.
+    pub ids: Vec<u32>,
+    /// The first position whose token is a target. At least 1: nothing predicts the first token.
+    pub learn_from: u32,
+    /// Which row (or, of a text, which window) it is, from 0 in file order.
+    pub row: usize,
+}
+
+impl Sample {
+    /// How many of its tokens are learned.
+    pub fn targets(&self) -> usize {
+        self.ids.len().saturating_sub(self.learn_from as usize)
+    }
+}
+
+/// What to do with a row of more than `seq_len` tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TooLong {
+    /// Keep its first `seq_len` tokens; its end token goes with the rest.
+    #[default]
+    Cut,
+    /// Leave it out.
+    Drop,
+    /// Stop.
+    Error,
+}
+
+/// How rows become samples.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The most tokens of a sample, and the length of a text's windows.
+    pub seq_len: usize,
+    /// Put after every completion.
+    pub eos: u32,
+    /// Put before every row, if any. Windows of a text get neither.
+    pub bos: Option<u32>,
+    /// For rows beyond `seq_len`.
+    pub too_long: TooLong,
+}
+
+/// What became of the rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Rows in the file; of a text: windows.
+    pub rows: usize,
+    /// Samples made of them.
+    pub samples: usize,
+    /// Tokens in the samples.
+    pub tokens: usize,
+    /// Tokens that are learned.
+    pub targets: usize,
+    /// Rows that were cut (and kept).
+    pub cut: usize,
+    /// Rows left out as too long.
+    pub dropped: usize,
+    /// Rows left out because no target was left: the prompt alone fills `seq_len`.
+    pub without_targets: usize,
+    /// Tokens of a text after its last whole window; they are left out.
+    pub remainder: usize,
+    /// Tokens of the longest row, before any cutting.
+    pub longest: usize,
+    /// Rows by their length before any cutting: entry `b` counts lengths above `2^(b-1)` up to `2^b`.
+    pub histogram: Vec<usize>,
+}
+
+/// Samples in file order.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// The samples; never empty as [`Dataset::build`] gives them.
+    pub samples: Vec<Sample>,
+}
+
+/// How many rows or lines a thread takes at a time; progress is told as often.
+const CHUNK: usize = 64;
+
+impl Dataset {
+    /// Tokenises rows and makes samples of them.
+    ///
+    /// - **Pairs**: prompt and completion are tokenised apart and joined, the end token follows. The completion and the end
+    ///   token are learned.
+    /// - **Text**: it is tokenised line by line, line ends kept, and cut into consecutive windows of `seq_len` tokens; what is
+    ///   left after the last is dropped. Every token but a window's first is learned. A text shorter than one window is one
+    ///   short sample.
+    ///
+    /// `progress` is told how many of how many rows (or lines) are tokenised, in rising order, from whatever thread.
+    /// `place` names the file in errors.
+    pub fn build(
+        rows: &Rows,
+        tokenizer: &Tokenizer,
+        options: &Options,
+        place: &str,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<(Self, Report)> {
+        if options.seq_len < 2 {
+            return Err(Error::usage(format!("a sequence length of {} leaves nothing to learn", options.seq_len), "take at least 2"));
+        }
+        let (samples, mut report) = match rows {
+            Rows::Pairs(rows) => pairs(rows, tokenizer, options, place, progress)?,
+            Rows::Text(text) => windows(text_ids(text, tokenizer, progress)?, options.seq_len, place)?,
+        };
+        report.samples = samples.len();
+        report.tokens = samples.iter().map(|s| s.ids.len()).sum();
+        report.targets = samples.iter().map(Sample::targets).sum();
+        Ok((Self { samples }, report))
+    }
+
+    /// Splits off the last `fraction` of the samples, rounded down, but at least one and never all: `(train, held out)`.
+    ///
+    /// With a fraction of 0, or a single sample, nothing is held out.
+    pub fn split_held_out(mut self, fraction: f64) -> Result<(Self, Self)> {
+        if !(0.0..1.0).contains(&fraction) {
+            return Err(Error::usage(format!("cannot hold out a fraction of {fraction}"), "it must be at least 0 and less than 1"));
+        }
+        let n = self.samples.len();
+        // 0.29 * 100 is 28.999...: a product this close to a whole number is meant to be it.
+        let held = (n as f64 * fraction + 1e-9 * n as f64).floor() as usize;
+        let held = if fraction > 0.0 && n >= 2 { held.clamp(1, n - 1) } else { 0 };
+        let tail = self.samples.split_off(n - held);
+        Ok((self, Self { samples: tail }))
+    }
+
+    /// How many samples there are.
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    /// The samples' lengths in tokens, for choosing buckets.
+    pub fn lengths(&self) -> Vec<usize> {
+        self.samples.iter().map(|s| s.ids.len()).collect()
+    }
+}
+
+/// Runs `work` on chunks of `items`, tells the progress, and gives the results in order.
+fn tokenise<T: Sync, R: Send>(
+    items: &[T],
+    progress: &(dyn Fn(usize, usize) + Sync),
+    work: impl Fn(&[T]) -> Result<Vec<R>> + Sync,
+) -> Result<Vec<R>> {
+    let done = Mutex::new(0);
+    let chunks: Vec<Result<Vec<R>>> = items
+        .par_chunks(CHUNK)
+        .map(|chunk| {
+            let results = work(chunk)?;
+            // A thread that died while it held the count has already ended the run.
+            let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *done += chunk.len();
+            progress(*done, items.len());
+            Ok(results)
+        })
+        .collect();
+    let mut out = Vec::with_capacity(items.len());
+    // In order, so that of several faults the first is told.
+    for chunk in chunks {
+        out.append(&mut chunk?);
+    }
+    Ok(out)
+}
+
+fn pairs(
+    rows: &[Row],
+    tokenizer: &Tokenizer,
+    options: &Options,
+    place: &str,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<(Vec<Sample>, Report)> {
+    let encode = |row: &Row| -> Result<(Vec<u32>, usize)> {
+        let mut ids: Vec<u32> = options.bos.into_iter().collect();
+        ids.extend(tokenizer.encode(&row.prompt)?);
+        let prompt = ids.len();
+        ids.extend(tokenizer.encode(&row.completion)?);
+        ids.push(options.eos);
+        Ok((ids, prompt))
+    };
+    let encoded = tokenise(rows, progress, |chunk| chunk.iter().map(encode).collect())?;
+    let mut report = Report { rows: rows.len(), ..Report::default() };
+    let mut samples = Vec::with_capacity(rows.len());
+    for (row, (mut ids, prompt)) in encoded.into_iter().enumerate() {
+        let length = ids.len();
+        count_length(&mut report, length);
+        if length > options.seq_len {
+            match options.too_long {
+                TooLong::Cut => ids.truncate(options.seq_len),
+                TooLong::Drop => {
+                    report.dropped += 1;
+                    continue;
+                }
+                TooLong::Error => {
+                    let place = format!("{place}:{}", rows[row].line);
+                    let what = format!("the row has {length} tokens, more than the sequence length of {}", options.seq_len);
+                    return Err(Error::input(place, what, "make the sequence length larger, or have long rows cut or dropped"));
+                }
+            }
+        }
+        // A prompt fits u32 or the cut above has already made the sample empty of targets.
+        let sample = Sample { learn_from: u32::try_from(prompt.max(1)).unwrap_or(u32::MAX), ids, row };
+        if sample.targets() == 0 {
+            report.without_targets += 1;
+            continue;
+        }
+        report.cut += usize::from(length > options.seq_len);
+        samples.push(sample);
+    }
+    if samples.is_empty() {
+        let what = format!(
+            "nothing is left to learn: of {} rows {} were dropped as longer than {} tokens, {} had no target within them",
+            report.rows, report.dropped, options.seq_len, report.without_targets
+        );
+        return Err(Error::input(place, what, format!("the longest row has {} tokens: make the sequence length larger", report.longest)));
+    }
+    Ok((samples, report))
+}
+
+/// The ids of a text, line by line.
+fn text_ids(text: &str, tokenizer: &Tokenizer, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Vec<u32>> {
+    let parts = tokenise(&lines(text), progress, |chunk| {
+        let mut ids = Vec::new();
+        for line in chunk {
+            tokenizer.encode_into(line, &mut ids)?;
+        }
+        Ok(vec![ids])
+    })?;
+    Ok(parts.concat())
+}
+
+fn windows(ids: Vec<u32>, seq_len: usize, place: &str) -> Result<(Vec<Sample>, Report)> {
+    let mut report = Report::default();
+    if ids.len() < 2 {
+        return Err(Error::input(place, format!("the text has {} tokens", ids.len()), "at least 2 are needed to learn one"));
+    }
+    let window = seq_len.min(ids.len());
+    let whole = ids.chunks_exact(window);
+    report.remainder = whole.remainder().len();
+    let samples: Vec<_> = whole.enumerate().map(|(row, w)| Sample { ids: w.to_vec(), learn_from: 1, row }).collect();
+    report.rows = samples.len();
+    samples.iter().for_each(|s| count_length(&mut report, s.ids.len()));
+    Ok((samples, report))
+}
+
+fn count_length(report: &mut Report, length: usize) {
+    report.longest = report.longest.max(length);
+    let bin = length.next_power_of_two().trailing_zeros() as usize;
+    if report.histogram.len() <= bin {
+        report.histogram.resize(bin + 1, 0);
+    }
+    report.histogram[bin] += 1;
+}
+
+#[cfg(test)]
+#[path = "dataset_tests.rs"]
+mod tests;

@@ -1,0 +1,33 @@
+//! From files of text to micro-batches of token ids.
+//!
+//! | step | file | what it decides |
+//! | --- | --- | --- |
+//! | read | `rows.rs` | JSON lines or plain text, and which row is at fault |
+//! | tokenise | `tokenizer.rs`, `lines.rs`, `special.rs` | ids without special tokens; the end token |
+//! | sample | `dataset.rs` | where a sample ends and from where its tokens are learned |
+//! | order | `order.rs` | which sample comes at which position of the run |
+//! | batch | `batch.rs`, `buckets.rs` | fixed shapes, shifted targets, tokens grouped by id |
+//!
+//! `decode.rs` goes the other way, id by id, for generation.
+
+pub mod batch;
+pub mod buckets;
+pub mod dataset;
+pub mod decode;
+mod lines;
+pub mod order;
+pub mod rows;
+pub mod special;
+pub mod tokenizer;
+
+pub use batch::{Batch, IGNORE};
+pub use buckets::{bucket_for, buckets};
+pub use dataset::{Dataset, Options, Report, Sample, TooLong};
+pub use decode::DecodeStream;
+pub use order::Order;
+pub use rows::{Columns, Row, Rows, read_rows};
+pub use special::{stop_ids, training_bos, training_eos};
+pub use tokenizer::Tokenizer;
+
+#[cfg(test)]
+mod reference_tests;

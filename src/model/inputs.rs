@@ -1,0 +1,55 @@
+//! What the host uploads before a plan runs, and the metrics it reads after.
+
+use super::ModelConfig;
+use crate::device::{Category, Layout, View};
+use crate::kernels::embedding_grad::Groups;
+use crate::kernels::{INPUT_WORDS, METRIC_WORDS};
+
+/// Buffers for one micro-batch of up to `rows` x `seq` tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs {
+    /// [tokens] token ids.
+    pub ids: View,
+    /// [tokens] positions within their sequence.
+    pub positions: View,
+    /// [tokens, 2] first key that each token sees, and one past the last.
+    pub spans: View,
+    /// [tokens] places that have a target, first; [`crate::kernels::NONE`] after.
+    pub target_rows: View,
+    /// [tokens] their targets.
+    pub targets: View,
+    /// The step's scalars; see [`crate::kernels::inputs`].
+    pub step: View,
+    /// See [`crate::kernels::metrics`].
+    pub metrics: View,
+    /// Cosines and sines by position.
+    pub rope: View,
+    /// Positions by token, for the embedding's gradient.
+    pub groups: Groups,
+    /// Positions in the rope table.
+    pub positions_known: usize,
+}
+
+impl Inputs {
+    /// Declares the buffers. `positions`: the longest sequence, in tokens.
+    pub fn declare(config: &ModelConfig, layout: &mut Layout, tokens: usize, positions: usize) -> Self {
+        let mut words = |label: &str, words: usize| layout.buffer(label, words, Category::Workspace);
+        Self {
+            ids: words("token ids", tokens),
+            positions: words("positions", tokens),
+            spans: words("spans", 2 * tokens),
+            target_rows: words("target rows", tokens),
+            targets: words("targets", tokens),
+            step: words("step inputs", INPUT_WORDS),
+            metrics: words("metrics", METRIC_WORDS),
+            rope: words("rope table", positions * config.head_dim),
+            groups: Groups {
+                ids: words("distinct tokens", tokens),
+                starts: words("token starts", tokens + 1),
+                order: words("positions by token", tokens),
+                groups: tokens,
+            },
+            positions_known: positions,
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The decoder layers laid into a plan: forward, and backward in reverse with the same names.
+
+use super::ModelConfig;
+use super::inputs::Inputs;
+use super::linear::{Adapter, Into};
+use super::weights::{Layer, Linear, Vector, Weights};
+use crate::device::{PlanBuilder, View};
+use crate::kernels::attention::Attention;
+use crate::kernels::attention_delta::attention_delta;
+use crate::kernels::embedding::embedding;
+use crate::kernels::embedding_grad::embedding_grad;
+use crate::kernels::rms_norm::rms_norm;
+use crate::kernels::rms_norm_grad::rms_norm_grad;
+use crate::kernels::rms_norm_weight_grad::rms_norm_weight_grad;
+use crate::kernels::rope::rope;
+use crate::kernels::scatter_rows::scatter_rows;
+use crate::kernels::swiglu::swiglu;
+use crate::kernels::swiglu_grad::swiglu_grad;
+
+/// A model about to be laid into a plan over `rows` sequences of `seq` tokens.
+pub struct Graph<'a> {
+    /// The architecture.
+    pub config: &'a ModelConfig,
+    /// Its parameters on the device.
+    pub weights: &'a Weights,
+    /// What is added to its linear layers.
+    pub adapter: &'a dyn Adapter,
+    /// What the host uploads.
+    pub inputs: Inputs,
+    /// Sequences.
+    pub rows: usize,
+    /// Tokens of a sequence.
+    pub seq: usize,
+}
+
+/// Keys and values of the tokens decoded so far, one pair a layer: [capacity + 1, kv_heads, head_dim].
+pub struct Cache<'a> {
+    /// Keys and values by layer.
+    pub layers: &'a [(View, View)],
+    /// [tokens] where this call's tokens go; the row after the last takes padding.
+    pub places: View,
+    /// Tokens that fit.
+    pub capacity: usize,
+}
+
+/// What one layer keeps for its backward pass. [tokens, width] each.
+struct Kept {
+    x: View,
+    /// Before norm and rotation where there is a norm; after rotation otherwise.
+    q: View,
+    k: View,
+    v: View,
+    stats: View,
+    attended: View,
+    middle: View,
+    gate: View,
+    up: View,
+    /// By the adapter, for q, k, v, o, gate, up, down.
+    adapter: [Option<View>; 7],
+}
+
+/// What the forward pass keeps.
+pub struct Forward {
+    /// Output of the last layer, [tokens, hidden].
+    pub y: View,
+    layers: Vec<Kept>,
+}
+
+impl Graph<'_> {
+    fn tokens(&self) -> usize {
+        self.rows * self.seq
+    }
+
+    fn attention(&self, keys: usize) -> Attention {
+        let c = self.config;
+        Attention {
+            rows: self.rows,
+            queries: self.seq,
+            keys,
+            heads: c.num_attention_heads,
+            kv_heads: c.num_key_value_heads,
+            head_dim: c.head_dim,
+            scale: 1.0 / (c.head_dim as f32).sqrt(),
+        }
+    }
+
+    fn norm(&self, plan: &mut PlanBuilder, norm: &Vector, x: View, label: &str) -> View {
+        let y = plan.workspace(label, self.tokens() * norm.len);
+        plan.push(rms_norm(x, norm.value, y, self.tokens(), norm.len, self.config.rms_norm_eps as f32));
+        y
+    }
+
+    /// dx (+)= gradient of the norm at x, and the weight's where it trains. `rows` of the norm's width.
+    pub(super) fn norm_grad(&self, plan: &mut PlanBuilder, norm: &Vector, x: View, dy: View, dx: Into, rows: usize) {
+        let r = plan.workspace("inverse rms", rows);
+        plan.push(rms_norm_grad(x, norm.value, dy, dx.view, r, rows, norm.len, self.config.rms_norm_eps as f32, dx.add));
+        if let Some(dw) = norm.grad {
+            plan.push(rms_norm_weight_grad(x, dy, r, dw, rows, norm.len));
+        }
+    }
+
+    /// The embedded tokens, [tokens, hidden].
+    fn embed(&self, plan: &mut PlanBuilder) -> View {
+        let table = &self.weights.embed;
+        let x = plan.activation("embedded", self.tokens() * table.cols);
+        for piece in &table.pieces {
+            plan.push(embedding(self.inputs.ids, piece.value, table.format, piece.first_row, piece.rows, x, self.tokens(), table.cols));
+        }
+        x
+    }
+
+    /// Lays out the whole forward pass up to the last layer's output. With a cache, tokens also see what is in it.
+    pub fn forward(&self, plan: &mut PlanBuilder, cache: Option<&Cache<'_>>) -> Forward {
+        let mut x = self.embed(plan);
+        let mut layers = Vec::with_capacity(self.weights.layers.len());
+        for (i, layer) in self.weights.layers.iter().enumerate() {
+            let (kept, y) = self.layer(plan, layer, x, cache.map(|c| (c, i)));
+            layers.push(kept);
+            x = y;
+        }
+        Forward { y: x, layers }
+    }
+
+    fn apply(&self, plan: &mut PlanBuilder, linear: &Linear, x: View, residual: Option<View>) -> (View, Option<View>) {
+        let y = plan.activation(linear.site.module, self.tokens() * linear.weight.rows);
+        let kept = self.adapter.forward(plan, linear, x, y, residual, self.tokens());
+        (y, kept)
+    }
+
+    /// Norm over heads (where the model has one) and rotation: a copy where there is a norm, in place otherwise.
+    fn positioned(&self, plan: &mut PlanBuilder, x: View, heads: usize, norm: Option<&Vector>) -> View {
+        let (c, tokens) = (self.config, self.tokens());
+        let x = match norm {
+            None => x,
+            Some(norm) => {
+                let y = plan.workspace("normed heads", tokens * heads * c.head_dim);
+                plan.push(rms_norm(x, norm.value, y, tokens * heads, c.head_dim, c.rms_norm_eps as f32));
+                y
+            }
+        };
+        plan.push(rope(self.inputs.positions, self.inputs.rope, x, tokens, heads, c.head_dim, false));
+        x
+    }
+
+    fn layer(&self, plan: &mut PlanBuilder, layer: &Layer, x: View, cache: Option<(&Cache<'_>, usize)>) -> (Kept, View) {
+        let (c, tokens) = (self.config, self.tokens());
+        let (heads, kv_heads) = (c.num_attention_heads, c.num_key_value_heads);
+        let norms = layer.qk_norm.as_ref();
+        let h = self.norm(plan, &layer.input_norm, x, "normed");
+        let (q, kept_q) = self.apply(plan, &layer.q, h, None);
+        let (k, kept_k) = self.apply(plan, &layer.k, h, None);
+        let (v, kept_v) = self.apply(plan, &layer.v, h, None);
+        let q_at = self.positioned(plan, q, heads, norms.map(|n| &n.0));
+        let k_at = self.positioned(plan, k, kv_heads, norms.map(|n| &n.1));
+        let attended = plan.activation("attended", tokens * heads * c.head_dim);
+        let stats = plan.activation("attention stats", 2 * tokens * heads);
+        let (keys, values, seen) = match cache {
+            None => (k_at, v, self.seq),
+            Some((cache, i)) => {
+                let (keys, values) = cache.layers[i];
+                for (from, to) in [(k_at, keys), (v, values)] {
+                    plan.push(scatter_rows(cache.places, 0, from, to, cache.capacity + 1, tokens, kv_heads * c.head_dim));
+                }
+                (keys, values, cache.capacity)
+            }
+        };
+        plan.push(self.attention(seen).forward(q_at, keys, values, self.inputs.spans, attended, stats));
+        let (middle, kept_o) = self.apply(plan, &layer.o, attended, Some(x));
+        let h = self.norm(plan, &layer.post_norm, middle, "normed");
+        let (gate, kept_gate) = self.apply(plan, &layer.gate, h, None);
+        let (up, kept_up) = self.apply(plan, &layer.up, h, None);
+        let act = self.activated(plan, gate, up);
+        let (y, kept_down) = self.apply(plan, &layer.down, act, Some(middle));
+        let adapter = [kept_q, kept_k, kept_v, kept_o, kept_gate, kept_up, kept_down];
+        (Kept { x, q, k, v, stats, attended, middle, gate, up, adapter }, y)
+    }
+
+    fn activated(&self, plan: &mut PlanBuilder, gate: View, up: View) -> View {
+        let count = self.tokens() * self.config.intermediate_size;
+        let act = plan.workspace("activated", count);
+        plan.push(swiglu(gate, up, act, count));
+        act
+    }
+
+    /// Lays out the backward pass. `dx` holds the gradient of [`Forward::y`] and is worked on in place. With `recompute`, only
+    /// the layers' inputs were worth keeping: each layer runs forward once more before it runs backward.
+    pub fn backward(&self, plan: &mut PlanBuilder, forward: Forward, dx: View, recompute: bool) {
+        let embed_trains = self.weights.embed.pieces.iter().any(|p| p.grad.is_some());
+        for (i, (layer, mut kept)) in self.weights.layers.iter().zip(forward.layers).enumerate().rev() {
+            if recompute {
+                kept = self.layer(plan, layer, kept.x, None).0;
+            }
+            self.layer_grad(plan, layer, kept, dx, i > 0 || embed_trains);
+        }
+        if embed_trains {
+            for piece in &self.weights.embed.pieces {
+                if let Some(grad) = piece.grad {
+                    plan.push(embedding_grad(self.inputs.groups, dx, grad, piece.first_row, piece.rows, self.weights.embed.cols));
+                }
+            }
+        }
+    }
+
+    /// `below`: whether anything below this layer wants a gradient.
+    fn layer_grad(&self, plan: &mut PlanBuilder, layer: &Layer, kept: Kept, dx: View, below: bool) {
+        let (c, tokens) = (self.config, self.tokens());
+        let (heads, kv_heads, hidden) = (c.num_attention_heads, c.num_key_value_heads, c.hidden_size);
+        let (q_width, kv_width) = (tokens * heads * c.head_dim, tokens * kv_heads * c.head_dim);
+        let [kept_q, kept_k, kept_v, kept_o, kept_gate, kept_up, kept_down] = kept.adapter;
+        let into = |view| Some(Into { view, add: false });
+        let onto = |view| Some(Into { view, add: true });
+
+        // Feed-forward half. `dx` is the gradient of its output and, through the residual, of its input.
+        let act = self.activated(plan, kept.gate, kept.up);
+        let dact = plan.workspace("d activated", tokens * c.intermediate_size);
+        self.adapter.backward(plan, &layer.down, kept_down, act, dx, into(dact), tokens);
+        plan.push(swiglu_grad(dact, kept.gate, kept.up, tokens * c.intermediate_size));
+        let (dgate, dup) = (kept.gate, kept.up);
+        let h = self.norm(plan, &layer.post_norm, kept.middle, "normed");
+        let dh = plan.workspace("d normed", tokens * hidden);
+        self.adapter.backward(plan, &layer.gate, kept_gate, h, dgate, into(dh), tokens);
+        self.adapter.backward(plan, &layer.up, kept_up, h, dup, onto(dh), tokens);
+        self.norm_grad(plan, &layer.post_norm, kept.middle, dh, Into { view: dx, add: true }, tokens);
+
+        // Attention half.
+        let dattended = plan.workspace("d attended", q_width);
+        self.adapter.backward(plan, &layer.o, kept_o, kept.attended, dx, into(dattended), tokens);
+        plan.push(attention_delta(kept.attended, dattended, kept.stats, tokens * heads, c.head_dim));
+        let norms = layer.qk_norm.as_ref();
+        let (q, k) = match norms {
+            None => (kept.q, kept.k),
+            Some((nq, nk)) => (self.positioned(plan, kept.q, heads, Some(nq)), self.positioned(plan, kept.k, kv_heads, Some(nk))),
+        };
+        let (dq, dk, dv) = (plan.workspace("dq", q_width), plan.workspace("dk", kv_width), plan.workspace("dv", kv_width));
+        let attention = self.attention(self.seq);
+        let spans = self.inputs.spans;
+        plan.push(attention.grad_q(q, k, kept.v, dattended, kept.stats, spans, dq));
+        plan.push(attention.grad_kv(q, k, kept.v, dattended, kept.stats, spans, dk, dv));
+        let dq = self.unpositioned(plan, dq, kept.q, heads, norms.map(|n| &n.0));
+        let dk = self.unpositioned(plan, dk, kept.k, kv_heads, norms.map(|n| &n.1));
+        let h = self.norm(plan, &layer.input_norm, kept.x, "normed");
+        let norm_trains = layer.input_norm.grad.is_some();
+        let dh = (below || norm_trains).then(|| plan.workspace("d normed", tokens * hidden));
+        self.adapter.backward(plan, &layer.q, kept_q, h, dq, dh.and_then(into), tokens);
+        self.adapter.backward(plan, &layer.k, kept_k, h, dk, dh.and_then(onto), tokens);
+        self.adapter.backward(plan, &layer.v, kept_v, h, dv, dh.and_then(onto), tokens);
+        if let Some(dh) = dh {
+            self.norm_grad(plan, &layer.input_norm, kept.x, dh, Into { view: dx, add: true }, tokens);
+        }
+    }
+
+    /// Gradient through rotation and norm over heads, in place or into a new buffer.
+    fn unpositioned(&self, plan: &mut PlanBuilder, dy: View, x: View, heads: usize, norm: Option<&Vector>) -> View {
+        let (c, tokens) = (self.config, self.tokens());
+        plan.push(rope(self.inputs.positions, self.inputs.rope, dy, tokens, heads, c.head_dim, true));
+        let Some(norm) = norm else { return dy };
+        let dx = plan.workspace("d heads", tokens * heads * c.head_dim);
+        self.norm_grad(plan, norm, x, dy, Into { view: dx, add: false }, tokens * heads);
+        dx
+    }
+}

@@ -1,0 +1,110 @@
+//! A model folder opened: its configuration, and where its numbers come from.
+
+use super::weights::{Weights, format_of};
+use super::{Checkpoint, Dtype, ModelConfig, ParamSpec};
+use crate::device::Session;
+use crate::error::Result;
+use crate::kernels::Format;
+use crate::random::Random;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// A model to load: a checkpoint, or an architecture whose weights are drawn.
+pub struct Source {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The architecture.
+    pub config: ModelConfig,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl Source {
+    /// Opens a folder with a checkpoint and checks that every parameter is there with its shape.
+    ///
+    /// # Errors
+    /// Names the file and what does not fit.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let config = ModelConfig::from_dir(folder)?;
+        let checkpoint = Checkpoint::open(folder)?;
+        checkpoint.resolve(&config)?;
+        Ok(Self { folder: folder.into(), config, checkpoint: Some(checkpoint) })
+    }
+
+    /// Opens a folder's `config.json` alone; weights are drawn when they are loaded.
+    ///
+    /// # Errors
+    /// Names the key that does not fit.
+    pub fn from_config(folder: &Path) -> Result<Self> {
+        Ok(Self { folder: folder.into(), config: ModelConfig::from_dir(folder)?, checkpoint: None })
+    }
+
+    /// The checkpoint, if the weights come from one.
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.checkpoint.as_ref()
+    }
+
+    /// The type that the weights are saved in.
+    pub fn dtype(&self) -> Dtype {
+        let by_checkpoint = || {
+            let checkpoint = self.checkpoint.as_ref()?;
+            let largest = checkpoint.resolve(&self.config).ok()?.into_iter().max_by_key(|(spec, _)| spec.elements())?;
+            Some(largest.1.dtype)
+        };
+        by_checkpoint().unwrap_or(match self.config.dtype.as_deref() {
+            Some("bfloat16") => Dtype::BF16,
+            Some("float16") => Dtype::F16,
+            _ => Dtype::F32,
+        })
+    }
+
+    /// The format of each parameter on the device: as the checkpoint has it.
+    ///
+    /// # Errors
+    /// Where the checkpoint does not fit its configuration.
+    pub fn formats(&self) -> Result<HashMap<String, Format>> {
+        Ok(match &self.checkpoint {
+            None => HashMap::new(),
+            Some(c) => c.resolve(&self.config)?.into_iter().map(|(spec, tensor)| (spec.name, format_of(tensor.dtype))).collect(),
+        })
+    }
+
+    /// Copies every parameter to the device, or draws it from `seed`: norms 1, biases 0, matrices normal with
+    /// `initializer_range` (0.02 where the configuration names none). `progress` gets bytes done and in all.
+    ///
+    /// # Errors
+    /// Where the device was lost.
+    pub fn load(&self, session: &mut Session, weights: &Weights, seed: u64, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        let Some(checkpoint) = &self.checkpoint else {
+            return self.draw(session, weights, seed, progress);
+        };
+        let parameters = checkpoint.resolve(&self.config)?;
+        let total = parameters.iter().map(|(_, t)| t.bytes.len() as u64).sum();
+        let mut done = 0;
+        for (spec, tensor) in &parameters {
+            weights.upload(session, spec, tensor)?;
+            done += tensor.bytes.len() as u64;
+            progress(done, total);
+        }
+        Ok(())
+    }
+
+    fn draw(&self, session: &mut Session, weights: &Weights, seed: u64, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        let deviation = self.config.raw.get("initializer_range").and_then(serde_json::Value::as_f64).unwrap_or(0.02);
+        let parameters: Vec<ParamSpec> = self.config.parameter_list();
+        let total = parameters.iter().map(|p| p.elements() * 4).sum();
+        let mut done = 0;
+        for spec in &parameters {
+            let count = spec.shape.iter().product::<usize>();
+            let values: Vec<f32> = if spec.shape.len() == 1 {
+                vec![if spec.name.ends_with(".bias") { 0.0 } else { 1.0 }; count]
+            } else {
+                let mut random = Random::new(seed).stream(&spec.name);
+                (0..count).map(|_| (random.normal() * deviation) as f32).collect()
+            };
+            weights.upload_values(session, &spec.name, &values)?;
+            done += count as u64 * 4;
+            progress(done, total);
+        }
+        Ok(())
+    }
+}

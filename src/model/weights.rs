@@ -1,0 +1,274 @@
+//! A model's parameters laid out on a device: where each one lies, and how the checkpoint's bytes get there.
+
+use super::arena::Arena;
+use super::{Dtype, ModelConfig, ParamSpec, TensorView};
+use crate::device::{Category, Layout, Session, View};
+use crate::error::Result;
+use crate::kernels::Format;
+
+/// Rows of a matrix in one buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece {
+    /// First row held here.
+    pub first_row: usize,
+    /// Rows held here.
+    pub rows: usize,
+    /// Their numbers.
+    pub value: View,
+    /// Their gradient, where the matrix trains.
+    pub grad: Option<View>,
+}
+
+/// A matrix [rows, cols], in as many pieces as the device's largest binding asks for.
+#[derive(Clone, Debug)]
+pub struct Weight {
+    /// transformers' name.
+    pub name: String,
+    /// Outputs, or tokens of a table.
+    pub rows: usize,
+    /// Inputs, or width of a table.
+    pub cols: usize,
+    /// How its numbers lie.
+    pub format: Format,
+    /// Its rows, in order.
+    pub pieces: Vec<Piece>,
+}
+
+/// A vector of 32-bit floats: a norm's weight or a bias. These are widened when loaded; they are a few kilobytes.
+#[derive(Clone, Debug)]
+pub struct Vector {
+    /// transformers' name.
+    pub name: String,
+    /// Its numbers.
+    pub value: View,
+    /// Its gradient, where it trains.
+    pub grad: Option<View>,
+    /// How many.
+    pub len: usize,
+}
+
+/// Where a linear layer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Site {
+    /// Decoder layer.
+    pub layer: usize,
+    /// q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj.
+    pub module: &'static str,
+}
+
+impl Site {
+    /// transformers' path of the module: `model.layers.0.self_attn.q_proj`.
+    pub fn path(&self) -> String {
+        let part = if matches!(self.module, "gate_proj" | "up_proj" | "down_proj") { "mlp" } else { "self_attn" };
+        format!("model.layers.{}.{part}.{}", self.layer, self.module)
+    }
+}
+
+/// y = W x + b.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// Where it stands.
+    pub site: Site,
+    /// [d_out, d_in].
+    pub weight: Weight,
+    /// [d_out].
+    pub bias: Option<Vector>,
+}
+
+/// One decoder layer.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// Norm before attention.
+    pub input_norm: Vector,
+    /// Queries.
+    pub q: Linear,
+    /// Keys.
+    pub k: Linear,
+    /// Values.
+    pub v: Linear,
+    /// Output of attention.
+    pub o: Linear,
+    /// Norms over each head of queries and keys (Qwen3).
+    pub qk_norm: Option<(Vector, Vector)>,
+    /// Norm before the feed-forward half.
+    pub post_norm: Vector,
+    /// The half that is gated.
+    pub gate: Linear,
+    /// The other half.
+    pub up: Linear,
+    /// Back to the residual stream.
+    pub down: Linear,
+}
+
+impl Layer {
+    /// The seven linear layers.
+    pub fn linears(&self) -> [&Linear; 7] {
+        [&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down]
+    }
+}
+
+/// All parameters of a model.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    /// The embedding table.
+    pub embed: Weight,
+    /// The decoder layers.
+    pub layers: Vec<Layer>,
+    /// The last norm.
+    pub norm: Vector,
+    /// The output layer; none where it is the embedding table.
+    pub head: Option<Weight>,
+}
+
+impl Weights {
+    /// Declares every parameter: frozen ones in the formats that `format` gives by name, and with `arena` all of them as trained
+    /// 32-bit floats.
+    pub fn declare(config: &ModelConfig, layout: &mut Layout, arena: Option<&mut Arena>, format: impl Fn(&str) -> Format) -> Self {
+        let mut d = Declare { layout, arena, format: &format };
+        let (hidden, dim) = (config.hidden_size, config.head_dim);
+        let embed = d.weight("model.embed_tokens.weight", config.vocab_size, hidden);
+        let shapes = config.linear_shapes();
+        let layers = (0..config.num_hidden_layers)
+            .map(|layer| {
+                let linear = |d: &mut Declare<'_>, index: usize, bias: bool| {
+                    let (module, rows, cols) = shapes[index];
+                    let site = Site { layer, module };
+                    let path = site.path();
+                    let weight = d.weight(&format!("{path}.weight"), rows, cols);
+                    Linear { site, weight, bias: bias.then(|| d.vector(&format!("{path}.bias"), rows)) }
+                };
+                let at = format!("model.layers.{layer}");
+                Layer {
+                    q: linear(&mut d, 0, config.qkv_bias),
+                    k: linear(&mut d, 1, config.qkv_bias),
+                    v: linear(&mut d, 2, config.qkv_bias),
+                    o: linear(&mut d, 3, config.o_bias),
+                    qk_norm: config.qk_norm.then(|| {
+                        (d.vector(&format!("{at}.self_attn.q_norm.weight"), dim), d.vector(&format!("{at}.self_attn.k_norm.weight"), dim))
+                    }),
+                    gate: linear(&mut d, 4, config.mlp_bias),
+                    up: linear(&mut d, 5, config.mlp_bias),
+                    down: linear(&mut d, 6, config.mlp_bias),
+                    input_norm: d.vector(&format!("{at}.input_layernorm.weight"), hidden),
+                    post_norm: d.vector(&format!("{at}.post_attention_layernorm.weight"), hidden),
+                }
+            })
+            .collect();
+        let norm = d.vector("model.norm.weight", hidden);
+        let head = (!config.tie_word_embeddings).then(|| d.weight("lm_head.weight", config.vocab_size, hidden));
+        Self { embed, layers, norm, head }
+    }
+
+    /// The output layer's table.
+    pub fn head(&self) -> &Weight {
+        self.head.as_ref().unwrap_or(&self.embed)
+    }
+
+    /// Every matrix.
+    pub fn matrices(&self) -> impl Iterator<Item = &Weight> {
+        let linears = self.layers.iter().flat_map(|l| l.linears().map(|linear| &linear.weight));
+        std::iter::once(&self.embed).chain(linears).chain(&self.head)
+    }
+
+    /// Every vector.
+    pub fn vectors(&self) -> impl Iterator<Item = &Vector> {
+        std::iter::once(&self.norm).chain(self.layers.iter().flat_map(Layer::vectors))
+    }
+
+    /// Copies one parameter's numbers to the device.
+    ///
+    /// # Errors
+    /// Where the device was lost.
+    pub fn upload(&self, session: &mut Session, spec: &ParamSpec, tensor: &TensorView<'_>) -> Result<()> {
+        if let Some(weight) = self.matrices().find(|w| w.name == spec.name) {
+            for piece in &weight.pieces {
+                let numbers = piece.first_row * weight.cols..(piece.first_row + piece.rows) * weight.cols;
+                if piece.grad.is_some() || format_of(tensor.dtype) != weight.format {
+                    session.write_f32(piece.value, &tensor.slice(numbers).to_f32())?;
+                } else {
+                    session.write(piece.value, &words(tensor.slice(numbers).bytes))?;
+                }
+            }
+        } else if let Some(vector) = self.vectors().find(|v| v.name == spec.name) {
+            session.write_f32(vector.value, &tensor.to_f32())?;
+        }
+        Ok(())
+    }
+}
+
+impl Weights {
+    /// Copies values to a parameter that is held in 32 bits: one that trains, or a vector.
+    ///
+    /// # Errors
+    /// Where the device was lost.
+    pub fn upload_values(&self, session: &mut Session, name: &str, values: &[f32]) -> Result<()> {
+        if let Some(weight) = self.matrices().find(|w| w.name == name && w.format == Format::F32) {
+            for piece in &weight.pieces {
+                session.write_f32(piece.value, &values[piece.first_row * weight.cols..][..piece.rows * weight.cols])?;
+            }
+        } else if let Some(vector) = self.vectors().find(|v| v.name == name) {
+            session.write_f32(vector.value, values)?;
+        }
+        Ok(())
+    }
+}
+
+impl Layer {
+    fn vectors(&self) -> impl Iterator<Item = &Vector> {
+        let norms = [&self.input_norm, &self.post_norm].into_iter().chain(self.qk_norm.iter().flat_map(|(q, k)| [q, k]));
+        norms.chain(self.linears().into_iter().filter_map(|l| l.bias.as_ref()))
+    }
+}
+
+/// The device's format for a checkpoint's type.
+pub fn format_of(dtype: Dtype) -> Format {
+    match dtype {
+        Dtype::F32 => Format::F32,
+        Dtype::F16 => Format::F16,
+        Dtype::BF16 => Format::Bf16,
+    }
+}
+
+fn words(bytes: &[u8]) -> Vec<u32> {
+    let mut words: Vec<u32> = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    if let [low, high] = bytes.chunks_exact(4).remainder() {
+        words.push(u32::from(u16::from_le_bytes([*low, *high])));
+    }
+    words
+}
+
+struct Declare<'a> {
+    layout: &'a mut Layout,
+    arena: Option<&'a mut Arena>,
+    format: &'a dyn Fn(&str) -> Format,
+}
+
+impl Declare<'_> {
+    fn weight(&mut self, name: &str, rows: usize, cols: usize) -> Weight {
+        if let Some(arena) = &mut self.arena {
+            let pieces = arena.add(self.layout, name, &[rows, cols]);
+            let pieces = pieces.iter().map(|t| Piece { first_row: t.first_row, rows: t.len / cols, value: t.value, grad: Some(t.grad) });
+            return Weight { name: name.into(), rows, cols, format: Format::F32, pieces: pieces.collect() };
+        }
+        let format = (self.format)(name);
+        // An even number of rows keeps 16-bit pieces on whole words.
+        let most = (self.layout.limits.max_words() / format.words(cols).max(1)).max(2) / 2 * 2;
+        let pieces = (0..rows)
+            .step_by(most)
+            .map(|first_row| {
+                let here = most.min(rows - first_row);
+                let value = self.layout.buffer(name, format.words(here * cols), Category::Weights);
+                Piece { first_row, rows: here, value, grad: None }
+            })
+            .collect();
+        Weight { name: name.into(), rows, cols, format, pieces }
+    }
+
+    fn vector(&mut self, name: &str, len: usize) -> Vector {
+        if let Some(arena) = &mut self.arena {
+            let piece = &arena.add(self.layout, name, &[len])[0];
+            return Vector { name: name.into(), value: piece.value, grad: Some(piece.grad), len };
+        }
+        Vector { name: name.into(), value: self.layout.buffer(name, len, Category::Weights), grad: None, len }
+    }
+}

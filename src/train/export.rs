@@ -1,0 +1,104 @@
+//! A model folder that other tools load: weights, config.json, tokenizer.
+
+use crate::adapter::AdapterFile;
+use crate::error::{Error, Result};
+use crate::files::{atomic_write, atomic_write_bytes};
+use crate::model::weights::Site;
+use crate::model::{Checkpoint, Dtype, Source, TensorSpec, write_safetensors};
+use half::{bf16, f16};
+use std::borrow::Cow;
+use std::path::Path;
+
+/// Files that are taken over from the base model where they are there.
+const COMPANIONS: [&str; 11] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "generation_config.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "LICENSE",
+    "LICENSE.txt",
+];
+
+/// Values in a type's bytes, rounded to nearest even.
+pub fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
+    match dtype {
+        Dtype::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        Dtype::F16 => values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
+        Dtype::BF16 => values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
+    }
+}
+
+/// Writes a model whose parameters `values` gives by transformers' name and shape. config.json comes last: a folder that was not
+/// finished has none.
+///
+/// # Errors
+/// Where a file cannot be written.
+pub fn write_model(source: &Source, folder: &Path, dtype: Dtype, values: impl Fn(&str, &[usize]) -> Result<Vec<f32>>) -> Result<()> {
+    let specs: Vec<TensorSpec> = source.config.parameter_list().into_iter().map(|p| TensorSpec::new(p.name, dtype, p.shape)).collect();
+    write_folder(source, folder, dtype, &specs, |spec| Ok(Cow::Owned(encode(&values(&spec.name, &spec.shape)?, dtype))))
+}
+
+/// Writes base and adapter as one model, in `dtype` or the checkpoint's own types. Tensors keep their stored names.
+///
+/// # Errors
+/// Where the folder holds something already, or a file cannot be written.
+pub fn write_merged(source: &Source, checkpoint: &Checkpoint, adapter: &AdapterFile, folder: &Path, dtype: Option<Dtype>) -> Result<()> {
+    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Error::usage(format!("{}: the folder is not empty", folder.display()), "give a new folder with --out"));
+    }
+    let parameters = checkpoint.resolve(&source.config)?;
+    let specs: Vec<TensorSpec> =
+        parameters.iter().map(|(_, t)| TensorSpec::new(t.name, dtype.unwrap_or(t.dtype), t.shape.clone())).collect();
+    let sites = source.config.linear_shapes();
+    let site_of = |name: &str| {
+        (0..source.config.num_hidden_layers)
+            .flat_map(|layer| sites.iter().map(move |(module, ..)| Site { layer, module }))
+            .find(|site| name == format!("{}.weight", site.path()))
+    };
+    write_folder(source, folder, dtype.unwrap_or(source.dtype()), &specs, |spec| {
+        let (own, tensor) =
+            parameters.iter().find(|(_, t)| t.name == spec.name).ok_or_else(|| Error::input(&spec.name, "is not in the checkpoint", ""))?;
+        if let Some(site) = site_of(&own.name) {
+            let mut values = tensor.to_f32();
+            if adapter.merge_into(site, &mut values, tensor.shape[1]) {
+                return Ok(Cow::Owned(encode(&values, spec.dtype)));
+            }
+        }
+        Ok(if spec.dtype == tensor.dtype { Cow::Borrowed(tensor.bytes) } else { Cow::Owned(encode(&tensor.to_f32(), spec.dtype)) })
+    })
+}
+
+fn write_folder<'a>(
+    source: &Source,
+    folder: &Path,
+    dtype: Dtype,
+    specs: &[TensorSpec],
+    body: impl FnMut(&TensorSpec) -> Result<Cow<'a, [u8]>>,
+) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    write_safetensors(&folder.join("model.safetensors"), specs, &[("format", "pt")], body)?;
+    for name in COMPANIONS {
+        let from = source.folder.join(name);
+        if from.is_file() {
+            let to = folder.join(name);
+            let mut file = std::fs::File::open(&from).map_err(Error::io(&from))?;
+            atomic_write(&to, |out| std::io::copy(&mut file, out).map(|_| ()).map_err(Error::io(&to)))?;
+        }
+    }
+    let mut config = source.config.raw.clone();
+    let name = match dtype {
+        Dtype::F32 => "float32",
+        Dtype::F16 => "float16",
+        Dtype::BF16 => "bfloat16",
+    };
+    let key = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
+    config.insert(key.into(), name.into());
+    let mut text = serde_json::to_string_pretty(&serde_json::Value::Object(config)).unwrap_or_default();
+    text.push('\n');
+    atomic_write_bytes(&folder.join("config.json"), text.as_bytes())
+}

@@ -1,0 +1,98 @@
+//! Micro-batches to the device.
+
+use super::program::Program;
+use crate::data::{Batch, Dataset, bucket_for};
+use crate::device::Session;
+use crate::error::Result;
+use crate::kernels::{INPUT_WORDS, NONE, inputs};
+
+/// The scalars of a step.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scalars {
+    /// 1 / (targets that the loss is divided by).
+    pub inverse_targets: f32,
+    /// Learning rate.
+    pub lr: f32,
+    /// 1 - beta1^t.
+    pub correction1: f32,
+    /// sqrt(1 - beta2^t).
+    pub correction2: f32,
+    /// Dropout's seed for this micro-batch.
+    pub seed: u32,
+}
+
+/// A micro-batch with the bucket it fits.
+pub struct MicroBatch {
+    /// Its numbers.
+    pub batch: Batch,
+    /// Index of the bucket.
+    pub bucket: usize,
+}
+
+impl MicroBatch {
+    /// The samples with these indices.
+    pub fn new(data: &Dataset, indices: &[usize], batch_size: usize, buckets: &[usize]) -> Self {
+        let samples: Vec<_> = indices.iter().map(|i| &data.samples[*i]).collect();
+        let longest = samples.iter().map(|s| s.ids.len()).max().unwrap_or(1);
+        let seq = bucket_for(longest, buckets).expect("buckets cover the longest sample");
+        let bucket = buckets.iter().position(|b| *b == seq).expect("a bucket of the list");
+        Self { batch: Batch::assemble(&samples, batch_size, seq), bucket }
+    }
+
+    /// Rows that have a target.
+    pub fn active_rows(&self) -> u32 {
+        self.batch.target_rows.len() as u32
+    }
+
+    /// Uploads everything that the plans read.
+    ///
+    /// # Errors
+    /// Where the device was lost.
+    pub fn upload(&self, session: &mut Session, program: &Program, scalars: Scalars) -> Result<()> {
+        let (b, to) = (&self.batch, &program.inputs);
+        let tokens = b.ids.len();
+        session.write(to.ids, &b.ids)?;
+        session.write(to.positions, &b.positions)?;
+        session.write(to.spans, &spans(b))?;
+        let mut rows = b.target_rows.clone();
+        let mut targets: Vec<u32> = rows.iter().map(|r| b.targets[*r as usize]).collect();
+        rows.resize(tokens, NONE);
+        targets.resize(tokens, NONE);
+        session.write(to.target_rows, &rows)?;
+        session.write(to.targets, &targets)?;
+        if program.weights.embed.pieces.iter().any(|p| p.grad.is_some()) {
+            let mut ids = b.embed_ids.clone();
+            let mut starts = b.embed_starts.clone();
+            let last = starts.last().copied().unwrap_or(0);
+            ids.resize(tokens, NONE);
+            starts.resize(tokens + 1, last);
+            session.write(to.groups.ids, &ids)?;
+            session.write(to.groups.starts, &starts)?;
+            session.write(to.groups.order, &b.embed_order)?;
+        }
+        session.write(to.step, &step_words(self.active_rows(), scalars))
+    }
+}
+
+/// The step's inputs as words.
+pub fn step_words(active_rows: u32, s: Scalars) -> [u32; INPUT_WORDS] {
+    let mut words = [0; INPUT_WORDS];
+    words[inputs::ACTIVE_ROWS] = active_rows;
+    words[inputs::INVERSE_TARGETS] = s.inverse_targets.to_bits();
+    words[inputs::LEARNING_RATE] = s.lr.to_bits();
+    words[inputs::CORRECTION1] = s.correction1.to_bits();
+    words[inputs::CORRECTION2] = s.correction2.to_bits();
+    words[inputs::SEED] = s.seed;
+    words
+}
+
+/// Each token sees itself and what stands before it in its row; padding sees nothing.
+fn spans(batch: &Batch) -> Vec<u32> {
+    let mut spans = vec![0; 2 * batch.ids.len()];
+    for (row, length) in batch.lengths.iter().enumerate() {
+        for t in 0..*length as usize {
+            spans[2 * (row * batch.seq + t) + 1] = t as u32 + 1;
+        }
+    }
+    spans
+}

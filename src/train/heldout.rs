@@ -1,0 +1,53 @@
+//! The loss over held-out rows.
+
+use super::feed::{MicroBatch, Scalars};
+use super::program::Program;
+use crate::data::Dataset;
+use crate::device::{Session, View};
+use crate::error::Result;
+use crate::kernels::{METRIC_WORDS, metrics};
+
+/// A loss and what it is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Loss {
+    /// Sum over the targets.
+    pub sum: f64,
+    /// Targets.
+    pub targets: u64,
+}
+
+impl Loss {
+    /// The mean over the targets.
+    pub fn mean(self) -> f64 {
+        self.sum / self.targets.max(1) as f64
+    }
+}
+
+/// The loss over all targets of a data set. `progress` gets rows done and in all.
+///
+/// # Errors
+/// Where the device was lost.
+pub fn loss(
+    session: &mut Session,
+    program: &Program,
+    data: &Dataset,
+    batch_size: usize,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Loss> {
+    // Rows of like length share a micro-batch.
+    let mut order: Vec<usize> = (0..data.len()).collect();
+    order.sort_by_key(|i| data.samples[*i].ids.len());
+    let mut total = Loss::default();
+    for (i, indices) in order.chunks(batch_size).enumerate() {
+        let batch = MicroBatch::new(data, indices, batch_size, &program.buckets);
+        let targets = batch.batch.target_count() as u64;
+        session.run(program.begin_loss, 0)?;
+        batch.upload(session, program, Scalars { inverse_targets: 1.0 / targets.max(1) as f32, ..Scalars::default() })?;
+        session.run(program.loss[batch.bucket], batch.active_rows())?;
+        let values = session.read_f32(View { len: METRIC_WORDS, ..program.inputs.metrics })?;
+        total.sum += f64::from(values[metrics::LOSS]) * targets as f64;
+        total.targets += targets;
+        progress((i * batch_size + indices.len()).min(data.len()), data.len());
+    }
+    Ok(total)
+}

@@ -1,0 +1,175 @@
+//! A run laid out: every buffer and every operation of its steps. Without a device it is the memory estimate.
+
+use crate::adapter::{Installed, Kind, Spec};
+use crate::device::plan::estimate;
+use crate::device::{Category, Layout, Ledger, Limits, Plan, PlanBuilder, View};
+use crate::error::{Error, Result};
+use crate::kernels::adamw::{AdamW, adamw};
+use crate::kernels::clip::clip;
+use crate::kernels::fill::fill;
+use crate::kernels::sum_squares::{PARTIALS, sum_squares};
+use crate::kernels::{Format, METRIC_WORDS};
+use crate::model::{Arena, Graph, Inputs, ModelConfig, Weights};
+use std::collections::HashMap;
+
+/// What a run's plans depend on, apart from model and adapter.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Rows of a micro-batch.
+    pub batch_size: usize,
+    /// Sequence lengths that rows are padded to, rising.
+    pub buckets: Vec<usize>,
+    /// Whether there are gradients and an optimiser; otherwise only the loss can be computed.
+    pub trains: bool,
+    /// Whether layers run forward again in the backward pass instead of keeping their activations.
+    pub recompute: bool,
+    /// The optimiser's settings.
+    pub adamw: AdamW,
+    /// Gradients are scaled down to this norm; 0: never.
+    pub max_grad_norm: f32,
+}
+
+/// Buffers and plans of a run.
+pub struct Program {
+    /// Buffers that outlive a step.
+    pub layout: Layout,
+    /// What trains.
+    pub arena: Arena,
+    /// The model's parameters.
+    pub weights: Weights,
+    /// The adapter.
+    pub adapter: Installed,
+    /// What the host uploads.
+    pub inputs: Inputs,
+    /// All plans; the indices below name them.
+    pub plans: Vec<Plan>,
+    /// Sequence lengths, rising.
+    pub buckets: Vec<usize>,
+    /// Zeroes metrics (and gradients, where there are any).
+    pub begin: usize,
+    /// Clips and updates; present where the run trains.
+    pub update: Option<usize>,
+    /// Forward and backward, by bucket; empty where the run does not train.
+    pub train: Vec<usize>,
+    /// The loss alone, by bucket.
+    pub loss: Vec<usize>,
+    /// Zeroes the metrics alone.
+    pub begin_loss: usize,
+}
+
+impl Program {
+    /// Lays out a run.
+    ///
+    /// # Errors
+    /// Where a layer cannot be divided as the adapter asks, or a sequence is longer than can be laid out.
+    pub fn new(config: &ModelConfig, formats: &HashMap<String, Format>, spec: &Spec, shape: &Shape, limits: Limits) -> Result<Self> {
+        let mut layout = Layout::new(limits);
+        let longest = shape.buckets.last().copied().unwrap_or(1);
+        let tokens = shape.batch_size.checked_mul(longest).filter(|t| *t <= 1 << 24).ok_or_else(|| {
+            Error::usage(
+                format!("a micro-batch of {} x {longest} tokens is too large", shape.batch_size),
+                "use a smaller --batch-size or --seq-len, and --accumulate for the rest",
+            )
+        })?;
+        let inputs = Inputs::declare(config, &mut layout, tokens, longest);
+        let mut arena = Arena::new(shape.trains);
+        let full = spec.kind == Kind::Full;
+        let format = |name: &str| formats.get(name).copied().unwrap_or(Format::F32);
+        let weights = Weights::declare(config, &mut layout, full.then_some(&mut arena), format);
+        let adapter = Installed::declare(spec, config, &mut layout, &mut arena, inputs.step)?;
+        let partials = shape.trains.then(|| layout.buffer("norm partials", arena.segments.len() * PARTIALS, Category::Workspace));
+        let mut program = Self {
+            layout,
+            arena,
+            weights,
+            adapter,
+            inputs,
+            plans: Vec::new(),
+            buckets: shape.buckets.clone(),
+            begin: 0,
+            update: None,
+            train: Vec::new(),
+            loss: Vec::new(),
+            begin_loss: 0,
+        };
+        program.begin_loss = program.add(program.lay_begin(false));
+        program.begin = program.add(program.lay_begin(true));
+        if let Some(partials) = partials {
+            program.update = Some(program.add(program.lay_update(shape, partials)));
+        }
+        for i in 0..program.buckets.len() {
+            let seq = program.buckets[i];
+            let plan = program.lay_loss(config, shape, seq);
+            let index = program.add(plan);
+            program.loss.push(index);
+            if shape.trains {
+                let plan = program.lay_train(config, shape, seq);
+                let index = program.add(plan);
+                program.train.push(index);
+            }
+        }
+        Ok(program)
+    }
+
+    fn add(&mut self, plan: Plan) -> usize {
+        self.plans.push(plan);
+        self.plans.len() - 1
+    }
+
+    /// Bytes by category that the run will take.
+    pub fn estimate(&self) -> Ledger {
+        estimate(&self.layout, &self.plans)
+    }
+
+    fn lay_begin(&self, gradients: bool) -> Plan {
+        let mut plan = PlanBuilder::new("begin");
+        plan.push(fill(self.inputs.metrics, METRIC_WORDS, 0.0));
+        if gradients && self.arena.trains() {
+            for segment in &self.arena.segments {
+                plan.push(fill(segment.gradients(), segment.len, 0.0));
+            }
+        }
+        plan.finish()
+    }
+
+    fn lay_update(&self, shape: &Shape, partials: View) -> Plan {
+        let mut plan = PlanBuilder::new("update");
+        let segments = &self.arena.segments;
+        for (i, segment) in segments.iter().enumerate() {
+            plan.push(sum_squares(segment.gradients(), segment.len, partials, i * PARTIALS));
+        }
+        plan.push(clip(partials, segments.len() * PARTIALS, self.inputs.metrics, shape.max_grad_norm));
+        for s in segments {
+            let (step, metrics) = (self.inputs.step, self.inputs.metrics);
+            plan.push(adamw(step, metrics, s.gradients(), s.values(), s.first(), s.second(), s.len, shape.adamw));
+        }
+        plan.finish()
+    }
+
+    fn graph<'a>(&'a self, config: &'a ModelConfig, rows: usize, seq: usize, adapter: &'a Installed) -> Graph<'a> {
+        let mut inputs = self.inputs;
+        inputs.groups.groups = rows * seq;
+        Graph { config, weights: &self.weights, adapter, inputs, rows, seq }
+    }
+
+    fn lay_train(&self, config: &ModelConfig, shape: &Shape, seq: usize) -> Plan {
+        let mut plan = PlanBuilder::new(format!("train {} x {seq}", shape.batch_size));
+        let graph = self.graph(config, shape.batch_size, seq, &self.adapter);
+        let forward = graph.forward(&mut plan, None);
+        if let Some(dx) = graph.loss(&mut plan, forward.y, true) {
+            graph.backward(&mut plan, forward, dx, shape.recompute);
+        }
+        plan.finish()
+    }
+
+    fn lay_loss(&self, config: &ModelConfig, shape: &Shape, seq: usize) -> Plan {
+        let mut plan = PlanBuilder::new(format!("loss {} x {seq}", shape.batch_size));
+        // Dropout is for training alone.
+        let mut adapter = self.adapter.clone();
+        adapter.spec.dropout = 0.0;
+        let graph = self.graph(config, shape.batch_size, seq, &adapter);
+        let forward = graph.forward(&mut plan, None);
+        graph.loss(&mut plan, forward.y, false);
+        plan.finish()
+    }
+}

@@ -1,0 +1,125 @@
+//! From a run's options to what is laid out: the adapter, and the shape of its plans.
+
+use super::config::{Method, RunConfig};
+use super::program::{Program, Shape};
+use crate::adapter::{AdapterFile, Kind, MODULES, Spec, choose};
+use crate::device::{Category, Limits, human_bytes};
+use crate::error::{Error, Result};
+use crate::kernels::Format;
+use crate::kernels::adamw::AdamW;
+use crate::model::ModelConfig;
+use std::collections::HashMap;
+
+/// The adapter that the options ask for; with `--init-adapter` the one in that folder, whose numbers come with it.
+///
+/// # Errors
+/// Where a layer does not divide, or the folder's adapter is of another method.
+pub fn adapter(run: &RunConfig, config: &ModelConfig) -> Result<(Spec, Option<AdapterFile>)> {
+    let dropout = run.adapter_dropout as f32;
+    if let Some(folder) = &run.init_adapter {
+        let mut file = AdapterFile::open(folder, config)?;
+        let method = if matches!(file.spec.kind, Kind::Lora { .. }) { Method::Lora } else { Method::Diablo };
+        if method != run.method {
+            return Err(Error::usage(
+                format!("--init-adapter {} is of another method than --method asks for", folder.display()),
+                format!("use --method {}", if method == Method::Lora { "lora" } else { "diablo" }),
+            ));
+        }
+        file.spec.dropout = dropout;
+        return Ok((file.spec.clone(), Some(file)));
+    }
+    let targets: Vec<&'static str> = MODULES.into_iter().filter(|m| run.targets.iter().any(|t| t == m)).collect();
+    let spec = match run.method {
+        Method::Full => Spec::full(),
+        Method::Lora => Spec { kind: Kind::Lora { rank: run.rank, alpha: run.alpha, rslora: run.rslora }, targets, dropout },
+        Method::Diablo => {
+            let asked = |module: &str| run.blocks.as_ref().and_then(|b| b.get(module));
+            choose::diablo(config, &targets, asked, run.pad_blocks, dropout)?
+        }
+    };
+    Ok((spec, None))
+}
+
+/// The method with its size, for people: `diablo, 8 blocks`.
+pub fn describe(spec: &Spec) -> String {
+    match &spec.kind {
+        Kind::None => "no adapter".into(),
+        Kind::Full => "full".into(),
+        Kind::Lora { rank, alpha, rslora } => format!("{}, rank {rank}, alpha {alpha}", if *rslora { "rslora" } else { "lora" }),
+        Kind::Diablo { blocks, .. } => {
+            let mut numbers: Vec<usize> = blocks.values().copied().collect();
+            numbers.dedup();
+            match numbers[..] {
+                [n] => format!("diablo, {n} blocks"),
+                _ => format!("diablo, {}", blocks.iter().map(|(m, n)| format!("{m}={n}")).collect::<Vec<_>>().join(" ")),
+            }
+        }
+    }
+}
+
+/// The shape of a run's plans.
+pub fn shape(run: &RunConfig, buckets: Vec<usize>) -> Shape {
+    Shape {
+        batch_size: run.batch_size,
+        buckets,
+        trains: true,
+        recompute: run.gradient_checkpointing,
+        adamw: AdamW { beta1: run.beta1 as f32, beta2: run.beta2 as f32, eps: run.eps as f32, weight_decay: run.weight_decay as f32 },
+        max_grad_norm: run.max_grad_norm as f32,
+    }
+}
+
+/// Memory that this machine can give, where the system tells.
+pub fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Refuses a program that `available` bytes cannot hold, and says what would fit.
+///
+/// # Errors
+/// [`Error::Device`] with the memory asked for, and the nearest options that fit.
+pub fn check_fit(
+    program: &Program,
+    available: Option<u64>,
+    config: &ModelConfig,
+    formats: &HashMap<String, Format>,
+    spec: &Spec,
+    shape: &Shape,
+    limits: Limits,
+) -> Result<()> {
+    let (needed, Some(available)) = (program.estimate(), available) else { return Ok(()) };
+    if needed.total() <= available {
+        return Ok(());
+    }
+    let fits = |shape: &Shape| -> Option<u64> {
+        let total = Program::new(config, formats, spec, shape, limits).ok()?.estimate().total();
+        (total <= available).then_some(total)
+    };
+    let mut tries = vec![Shape { recompute: true, ..shape.clone() }];
+    let mut rows = shape.batch_size / 2;
+    while rows >= 1 {
+        tries.push(Shape { batch_size: rows, ..shape.clone() });
+        tries.push(Shape { batch_size: rows, recompute: true, ..shape.clone() });
+        rows /= 2;
+    }
+    let options = |s: &Shape| {
+        let mut options = Vec::new();
+        if s.batch_size != shape.batch_size {
+            options.push(format!("--batch-size {} --accumulate {}", s.batch_size, shape.batch_size.div_ceil(s.batch_size)));
+        }
+        if s.recompute && !shape.recompute {
+            options.push("--gradient-checkpointing".into());
+        }
+        options.join(" ")
+    };
+    let hint = match tries.iter().find_map(|s| fits(s).map(|total| (s, total))) {
+        Some((s, total)) => format!("{} takes {}", options(s), human_bytes(total)),
+        None => format!(
+            "nothing smaller fits: the weights alone take {}; use a smaller model or --seq-len",
+            human_bytes(needed.get(Category::Weights) + needed.get(Category::Adapter))
+        ),
+    };
+    Err(Error::device(format!("the run takes {}, and {} are free", human_bytes(needed.total()), human_bytes(available)), hint))
+}

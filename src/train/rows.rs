@@ -1,0 +1,92 @@
+//! A run's rows: read, tokenised, cut, split.
+
+use super::config::{RunConfig, TooLong};
+use super::event::Event;
+use crate::data::{self, Columns, Dataset, Options, Report, Tokenizer, read_rows, training_eos};
+use crate::error::Result;
+use crate::model::Source;
+use std::path::Path;
+use std::sync::mpsc;
+
+/// Sequence lengths that a run is laid out for, at most.
+pub const BUCKETS: usize = 4;
+
+/// The training rows and the held-out ones.
+///
+/// # Errors
+/// Names the file and the row that does not fit.
+pub fn load(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -> Result<(Dataset, Option<Dataset>)> {
+    let tokenizer = Tokenizer::from_dir(&source.folder)?;
+    tokenizer.check_against(source.config.vocab_size)?;
+    let eos = training_eos(&source.folder, &tokenizer, &source.config.eos_token_id)?;
+    let options = Options {
+        seq_len: run.seq_len,
+        eos,
+        bos: None,
+        too_long: match run.too_long {
+            TooLong::Cut => data::TooLong::Cut,
+            TooLong::Drop => data::TooLong::Drop,
+            TooLong::Error => data::TooLong::Error,
+        },
+    };
+    let columns = Columns { prompt: run.prompt_column.clone(), completion: run.completion_column.clone() };
+    let train = build(&run.data, &columns, &tokenizer, &options, events)?;
+    if let Some(path) = &run.eval_data {
+        let held_out = build(path, &columns, &tokenizer, &options, events)?;
+        return Ok((train, Some(held_out)));
+    }
+    match run.eval_split {
+        None => Ok((train, None)),
+        Some(share) => {
+            let (train, held_out) = train.split_held_out(share)?;
+            Ok((train, (!held_out.is_empty()).then_some(held_out)))
+        }
+    }
+}
+
+/// One file's rows as samples, with notes of what was cut or left out.
+///
+/// # Errors
+/// Names the file and the row that does not fit.
+pub fn build(path: &Path, columns: &Columns, tokenizer: &Tokenizer, options: &Options, events: &mut dyn FnMut(Event)) -> Result<Dataset> {
+    let rows = read_rows(path, columns)?;
+    let place = path.display().to_string();
+    // Tokenising runs on many threads; events go out from this one.
+    let (send, receive) = mpsc::channel();
+    let built = std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let send = std::sync::Mutex::new(send);
+            Dataset::build(&rows, tokenizer, options, &place, &|done, total| {
+                if let Ok(send) = send.lock() {
+                    // The receiver outlives this thread.
+                    let _ = send.send((done as u64, total as u64));
+                }
+            })
+        });
+        for (done, total) in receive {
+            events(Event::Tokenizing { done, total });
+        }
+        worker.join()
+    });
+    let (dataset, report) = match built {
+        Ok(result) => result?,
+        Err(panic) => std::panic::resume_unwind(panic),
+    };
+    for text in notes(&report, &place, options.seq_len) {
+        events(Event::Warning { text });
+    }
+    Ok(dataset)
+}
+
+fn notes(report: &Report, place: &str, seq_len: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = |count: usize, what: &str| {
+        if count > 0 {
+            notes.push(format!("{place}: {count} of {} rows {what}", report.rows));
+        }
+    };
+    note(report.cut, &format!("are longer than {seq_len} tokens and were cut (the longest has {})", report.longest));
+    note(report.dropped, &format!("are longer than {seq_len} tokens and were left out (the longest has {})", report.longest));
+    note(report.without_targets, "had nothing to learn from after cutting and were left out");
+    notes
+}

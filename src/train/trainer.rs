@@ -1,0 +1,412 @@
+//! The trainer: one step after the other, told by events, stopped by a word, resumable to the bit.
+
+use super::checkpoint::{CheckpointState, TensorLayout};
+use super::config::{Method, RunConfig};
+use super::event::{Event, Summary};
+use super::feed::{MicroBatch, Scalars};
+use super::metrics::{MetricsLog, StepMetrics};
+use super::plot::{Series, SeriesLook, loss_plot};
+use super::program::Program;
+use super::run_folder::RunFolder;
+use super::schedule::Schedule;
+use super::{export, heldout, resolve, rows, state};
+use crate::adapter::{AdapterFile, Spec};
+use crate::data::{Dataset, Order};
+use crate::device::{Device, Ledger, Session, Ticket, View};
+use crate::error::{Error, Result};
+use crate::kernels::metrics;
+use crate::model::Source;
+use crate::random::Random;
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// Steps whose metrics may be on their way while the next ones run.
+const IN_FLIGHT: usize = 3;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Steps done in all.
+    pub steps: u64,
+    /// Whether it was stopped before its end.
+    pub interrupted: bool,
+    /// The lowest held-out loss.
+    pub best_eval_loss: Option<f64>,
+    /// The held-out loss of the last step.
+    pub last_eval_loss: Option<f64>,
+    /// Seconds of this sitting's steps.
+    pub seconds: f64,
+    /// Tokens of this sitting.
+    pub tokens: u64,
+}
+
+/// A step whose metrics have not been read.
+struct Pending {
+    step: u64,
+    lr: f32,
+    tokens: u64,
+    epoch: f64,
+    ticket: Ticket,
+}
+
+/// A run, ready to go.
+pub struct Trainer {
+    run: RunConfig,
+    source: Source,
+    spec: Spec,
+    program: Program,
+    session: Session,
+    device: Device,
+    data: Dataset,
+    held_out: Option<Dataset>,
+    order: Order,
+    folder: RunFolder,
+    log: MetricsLog,
+    schedule: Schedule,
+    done: CheckpointState,
+    last_eval_loss: Option<f64>,
+    pending: VecDeque<Pending>,
+    last_time: Instant,
+}
+
+impl Trainer {
+    /// Opens model and data, lays the run out, loads it onto the device and, with `resume`, puts the newest checkpoint back.
+    ///
+    /// # Errors
+    /// Everything that can be wrong with what came from outside; nothing is written before it all fits, but the run folder.
+    pub fn prepare(run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<Self> {
+        run.validate()?;
+        let source = if run.init_from_config { Source::from_config(&run.model)? } else { Source::open(&run.model)? };
+        Self::with_source(run, source, events)
+    }
+
+    /// As [`Self::prepare`], with a model that is open already.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub fn with_source(run: RunConfig, source: Source, events: &mut dyn FnMut(Event)) -> Result<Self> {
+        run.validate()?;
+        let (spec, init) = resolve::adapter(&run, &source.config)?;
+        let mut run = run.resolved();
+        if let crate::adapter::Kind::Diablo { blocks, .. } = &spec.kind {
+            run.blocks = Some(super::blocks::Blocks::of(blocks));
+        }
+        let device = Device::open(&run.device)?;
+        let (data, held_out) = rows::load(&run, &source, events)?;
+        let longest = data.lengths().into_iter().chain(held_out.iter().flat_map(Dataset::lengths)).collect::<Vec<_>>();
+        let shape = resolve::shape(&run, crate::data::buckets(&longest, run.batch_size, run.seq_len, rows::BUCKETS));
+        let formats = source.formats()?;
+        let program = Program::new(&source.config, &formats, &spec, &shape, device.limits())?;
+        let available = device.is_cpu().then(resolve::available_memory).flatten();
+        resolve::check_fit(&program, available, &source.config, &formats, &spec, &shape, device.limits())?;
+
+        let total = run.total_steps(data.len() as u64);
+        for warning in run.warnings(Some(total)) {
+            events(Event::Warning { text: warning });
+        }
+        let folder = RunFolder::create(&run.out, run.resume)?;
+        let fingerprint = run.fingerprint();
+        let mut warn = |text: String| events(Event::Warning { text });
+        let checkpoint = if run.resume { folder.checkpoints().latest(&mut warn)? } else { None };
+        if let Some(checkpoint) = &checkpoint {
+            folder.check_resumable(&run, &checkpoint.state.fingerprint)?;
+        }
+        folder.write_config(&run)?;
+        let log = MetricsLog::open(folder.path(), run.resume.then(|| checkpoint.as_ref().map_or(0, |c| c.state.step)))?;
+
+        let plans = program.plans.clone();
+        let mut session = device.load(&program.layout, plans)?;
+        source.load(&mut session, &program.weights, run.seed, &mut |done, total| {
+            events(Event::Loading { what: "weights".into(), done, total });
+        })?;
+        program.adapter.initialise(&mut session, run.seed)?;
+        if let (Some(init), None) = (&init, &checkpoint) {
+            let place = run.init_adapter.as_deref().unwrap_or(folder.path()).display().to_string();
+            init.upload(&mut session, &program.arena, &place)?;
+        }
+        let rope =
+            crate::kernels::rope::table(&source.config.rope.inverse_frequencies(source.config.head_dim), program.inputs.positions_known);
+        session.write_f32(program.inputs.rope, &rope)?;
+        let mut done = CheckpointState { fingerprint, layout: layout(&program), ..CheckpointState::default() };
+        if let Some(checkpoint) = checkpoint {
+            state::restore(&mut session, &program, &checkpoint.path)?;
+            done = checkpoint.state;
+        }
+        let schedule = Schedule { kind: run.schedule, lr: run.resolved_lr(), warmup: run.warmup, total };
+        let order = Order::new(data.len(), run.shuffle().then_some(run.seed));
+        Ok(Self {
+            run,
+            source,
+            spec,
+            program,
+            session,
+            device,
+            data,
+            held_out,
+            order,
+            folder,
+            log,
+            schedule,
+            done,
+            last_eval_loss: None,
+            pending: VecDeque::new(),
+            last_time: Instant::now(),
+        })
+    }
+
+    /// What is about to run.
+    pub fn summary(&self) -> Summary {
+        Summary {
+            device: self.device.name(),
+            model: format!("{} ({:?})", self.run.model.display(), self.source.config.architecture),
+            method: resolve::describe(&self.spec),
+            trainable: self.program.arena.trainable(),
+            parameters: self.source.config.num_parameters(),
+            first_step: self.done.step,
+            steps: self.schedule.total,
+            rows: self.data.len() as u64,
+            eval_rows: self.held_out.as_ref().map_or(0, |d| d.len() as u64),
+            memory: self.program.estimate().total(),
+            out: self.run.out.clone(),
+        }
+    }
+
+    /// Bytes that the device holds, and the estimate.
+    pub fn memory(&self) -> (Ledger, Ledger) {
+        (*self.session.ledger(), self.program.estimate())
+    }
+
+    /// Options as they were resolved.
+    pub fn config(&self) -> &RunConfig {
+        &self.run
+    }
+
+    /// Runs to the end, or until `stop` says so; then the step is finished and saved.
+    ///
+    /// # Errors
+    /// Where a number stops being one, the device is lost, or a file cannot be written. The last checkpoint stays whole.
+    pub fn run(&mut self, events: &mut dyn FnMut(Event), stop: &dyn Fn() -> bool) -> Result<Outcome> {
+        events(Event::Started(self.summary()));
+        let begun = Instant::now();
+        let (first_tokens, first_step) = (self.done.tokens, self.done.step);
+        let total = self.schedule.total;
+        let (eval_every, save_every) = (self.run.eval_interval(total), self.run.save_interval(total));
+        if self.held_out.is_some() && self.done.step == 0 {
+            self.evaluate(events)?;
+        }
+        self.last_time = Instant::now();
+        let mut saved = self.done.step;
+        let mut interrupted = false;
+        while self.done.step < total {
+            self.step(events)?;
+            let step = self.done.step;
+            let mut save = step.is_multiple_of(save_every) || step == total;
+            let mut early = false;
+            if self.held_out.is_some() && (step.is_multiple_of(eval_every) || step == total) {
+                let last = self.drain(events, true)?;
+                let better = self.evaluate(events)?;
+                if let Some(mut last) = last {
+                    last.eval_loss = self.last_eval_loss;
+                    last.eval_perplexity = self.last_eval_loss.map(f64::exp);
+                    self.emit(last, events)?;
+                }
+                save |= better;
+                early = self.run.patience.is_some_and(|p| self.done.evals_without_improvement >= p);
+                self.last_time = Instant::now();
+            }
+            interrupted = stop();
+            if save || interrupted || early {
+                self.drain(events, false)?;
+                let path = self.save()?;
+                saved = step;
+                events(Event::Checkpoint { step, path });
+            }
+            if early {
+                events(Event::note(format!(
+                    "stopped early: no better held-out loss in {} evaluations",
+                    self.done.evals_without_improvement
+                )));
+                break;
+            }
+            if interrupted && step < total {
+                events(Event::note(format!("stopped at step {step}; go on with: {}", self.folder.resume_command())));
+                break;
+            }
+            interrupted = false;
+        }
+        self.drain(events, false)?;
+        let seconds = begun.elapsed().as_secs_f64();
+        if saved != self.done.step && self.done.step != first_step {
+            self.save()?;
+        }
+        self.log.sync()?;
+        if !interrupted {
+            self.finish(events)?;
+        }
+        events(Event::Finished { steps: self.done.step, best_eval_loss: self.done.best_eval_loss, seconds, path: self.run.out.clone() });
+        Ok(Outcome {
+            steps: self.done.step,
+            interrupted,
+            best_eval_loss: self.done.best_eval_loss,
+            last_eval_loss: self.last_eval_loss,
+            seconds,
+            tokens: self.done.tokens - first_tokens,
+        })
+    }
+
+    /// One optimiser step: submits it, and reports those whose metrics have arrived.
+    fn step(&mut self, events: &mut dyn FnMut(Event)) -> Result<()> {
+        let (rows, step) = (self.run.batch_size, self.done.step);
+        let batches: Vec<MicroBatch> = (0..self.run.accumulate)
+            .map(|micro| {
+                let first = self.done.position + (micro * rows) as u64;
+                let indices: Vec<usize> = (0..rows as u64).map(|i| self.order.sample_index(first + i)).collect();
+                MicroBatch::new(&self.data, &indices, rows, &self.program.buckets)
+            })
+            .collect();
+        let targets: usize = batches.iter().map(|b| b.batch.target_count()).sum();
+        let t = (step + 1) as f64;
+        let lr = self.schedule.lr_at(step);
+        let mut random = Random::new(self.run.seed ^ step).stream("dropout");
+        let program = &self.program;
+        self.session.run(program.begin, 0)?;
+        for batch in &batches {
+            let scalars = Scalars {
+                inverse_targets: 1.0 / targets.max(1) as f32,
+                lr,
+                correction1: (1.0 - self.run.beta1.powf(t)) as f32,
+                correction2: (1.0 - self.run.beta2.powf(t)).sqrt() as f32,
+                seed: random.next() as u32,
+            };
+            batch.upload(&mut self.session, program, scalars)?;
+            self.session.run(program.train[batch.bucket], batch.active_rows())?;
+        }
+        self.session.run(program.update.expect("a training program updates"), 0)?;
+        let ticket = self.session.request(View { len: crate::kernels::METRIC_WORDS, ..program.inputs.metrics })?;
+        let tokens = batches.iter().map(|b| b.batch.tokens() as u64).sum();
+        self.done.step += 1;
+        self.done.position += (rows * self.run.accumulate) as u64;
+        self.done.tokens += tokens;
+        let epoch = self.done.position as f64 / self.data.len() as f64;
+        self.pending.push_back(Pending { step: self.done.step, lr, tokens, epoch, ticket });
+        self.collect(events)
+    }
+
+    /// Reports the steps whose metrics are here; waits only where too many are on their way.
+    fn collect(&mut self, events: &mut dyn FnMut(Event)) -> Result<()> {
+        while let Some(pending) = self.pending.pop_front() {
+            let wait = self.pending.len() >= IN_FLIGHT;
+            match self.session.collect(pending.ticket, wait)? {
+                Ok(words) => {
+                    let m = self.measured(pending.step, pending.lr, pending.tokens, pending.epoch, &words)?;
+                    self.emit(m, events)?;
+                }
+                Err(ticket) => {
+                    self.pending.push_front(Pending { ticket, ..pending });
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports every step; with `keep_last` the last one is returned instead.
+    fn drain(&mut self, events: &mut dyn FnMut(Event), keep_last: bool) -> Result<Option<StepMetrics>> {
+        while let Some(pending) = self.pending.pop_front() {
+            let words = self.session.collect(pending.ticket, true)?.map_err(|_| Error::device("a read did not arrive", ""))?;
+            let m = self.measured(pending.step, pending.lr, pending.tokens, pending.epoch, &words)?;
+            if keep_last && self.pending.is_empty() {
+                return Ok(Some(m));
+            }
+            self.emit(m, events)?;
+        }
+        Ok(None)
+    }
+
+    fn measured(&mut self, step: u64, lr: f32, tokens: u64, epoch: f64, words: &[u32]) -> Result<StepMetrics> {
+        let value = |i: usize| f32::from_bits(words[i]);
+        let (loss, grad_norm) = (value(metrics::LOSS), value(metrics::GRAD_NORM));
+        if value(metrics::CLIP) < 0.0 {
+            let last = self
+                .folder
+                .checkpoints()
+                .latest(|_| ())?
+                .map_or("there is no checkpoint yet".to_string(), |c| format!("the checkpoint of step {} is whole", c.state.step));
+            return Err(Error::Diverged {
+                step,
+                what: format!("the loss is {loss} and the gradient's norm {grad_norm}: nothing was updated"),
+                hint: format!("{last}; use a smaller --lr, or --warmup"),
+            });
+        }
+        let now = Instant::now();
+        let seconds = now.duration_since(self.last_time).as_secs_f64().max(1e-9);
+        self.last_time = now;
+        Ok(StepMetrics { step, loss, grad_norm, lr, tokens, tokens_per_second: tokens as f64 / seconds, epoch, ..StepMetrics::default() })
+    }
+
+    fn emit(&mut self, m: StepMetrics, events: &mut dyn FnMut(Event)) -> Result<()> {
+        self.log.write(&m)?;
+        events(Event::Step(m));
+        Ok(())
+    }
+
+    /// Scores the held-out rows; whether that was the best so far.
+    fn evaluate(&mut self, events: &mut dyn FnMut(Event)) -> Result<bool> {
+        let Some(held_out) = &self.held_out else { return Ok(false) };
+        let loss = heldout::loss(&mut self.session, &self.program, held_out, self.run.batch_size, &mut |_, _| ())?.mean();
+        let best = self.done.best_eval_loss.is_none_or(|b| loss < b);
+        if best {
+            self.done.best_eval_loss = Some(loss);
+            self.done.best_step = Some(self.done.step);
+            self.done.evals_without_improvement = 0;
+        } else {
+            self.done.evals_without_improvement += 1;
+        }
+        self.last_eval_loss = Some(loss);
+        events(Event::Eval { step: self.done.step, loss, perplexity: loss.exp(), best });
+        Ok(best && self.done.step > 0)
+    }
+
+    fn save(&mut self) -> Result<std::path::PathBuf> {
+        let (session, program) = (&mut self.session, &self.program);
+        self.log.sync()?;
+        self.folder.checkpoints().save(&self.done, |folder| state::save(session, program, folder))
+    }
+
+    /// Writes the result: the adapter (or the model) of the best held-out loss, or of the last step where nothing is held out.
+    fn finish(&mut self, events: &mut dyn FnMut(Event)) -> Result<()> {
+        let best = match self.done.best_step {
+            Some(step) if step != self.done.step => self.folder.checkpoints().best()?.filter(|b| b.state.step == step),
+            _ => None,
+        };
+        let tensors = match best {
+            Some(best) => {
+                events(Event::note(format!("the result is that of step {}, which had the lowest held-out loss", best.state.step)));
+                state::saved_values(&self.program, &best.path)?
+            }
+            None => state::values(&mut self.session, &self.program)?,
+        };
+        if self.run.method == Method::Full {
+            export::write_model(&self.source, &self.folder.path().join("model"), self.source.dtype(), |name, shape| {
+                let found = tensors.iter().find(|t| t.name == name);
+                found.map(|t| t.values.clone()).ok_or_else(|| Error::input(name, format!("no values of shape {shape:?}"), ""))
+            })?;
+        } else {
+            let base = self.run.model.display().to_string();
+            AdapterFile { spec: self.spec.clone(), base, tensors }.save(self.folder.path())?;
+        }
+        let metrics = MetricsLog::read(&self.folder.metrics_path())?;
+        let train = metrics.iter().map(|m| (m.step as f64, f64::from(m.loss))).collect();
+        let mut series = vec![Series { name: "training loss".into(), points: train, look: SeriesLook::Curve, colour: 0 }];
+        let held: Vec<_> = metrics.iter().filter_map(|m| Some((m.step as f64, m.eval_loss?))).collect();
+        if !held.is_empty() {
+            series.push(Series { name: "held-out loss".into(), points: held, look: SeriesLook::Points, colour: 1 });
+        }
+        loss_plot(&self.folder.plot_path(), &series, &resolve::describe(&self.spec))
+    }
+}
+
+fn layout(program: &Program) -> Vec<TensorLayout> {
+    let whole = program.arena.tensors.iter().filter(|t| t.first_row == 0);
+    whole.map(|t| TensorLayout { name: t.name.clone(), shape: t.shape.clone() }).collect()
+}
