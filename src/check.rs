@@ -170,5 +170,14 @@ pub fn compare(case: &Case, got: &[Vec<u32>], want: &[Vec<u32>]) -> CaseResult {
             }
         }
     }
-    CaseResult { kernel: case.kernel, name: case.name.clone(), worst, tolerance: case.tolerance, repeatable: true, overrun, took: [Duration::ZERO; 2], of: 1 }
+    CaseResult {
+        kernel: case.kernel,
+        name: case.name.clone(),
+        worst,
+        tolerance: case.tolerance,
+        repeatable: true,
+        overrun,
+        took: [Duration::ZERO; 2],
+        of: 1,
+    }
 }

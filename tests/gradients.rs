@@ -70,7 +70,8 @@ fn rms_norm_gradients() {
             let mut b = CaseBuilder::new(width as u32);
             let (x, w, dy) = (b.floats(rows * width, 2.0), b.floats(width, 1.0), b.floats(rows * width, 1.0));
             let (dx, r) = (b.noisy_output(rows * width), b.noisy_output(rows));
-            let (x64, w64, dy64, old) = (wide(&b, x, rows * width), wide(&b, w, width), wide(&b, dy, rows * width), wide(&b, dx, rows * width));
+            let (x64, w64, dy64, old) =
+                (wide(&b, x, rows * width), wide(&b, w, width), wide(&b, dy, rows * width), wide(&b, dx, rows * width));
             let eps = f64::from(0.01f32);
             let forward = |x: &[f64], w: &[f64]| -> Vec<f64> {
                 x.chunks(width)
@@ -145,7 +146,8 @@ fn attention(s: &Attention, spans: &[[u32; 2]], q: &[f64], k: &[f64], v: &[f64])
             for head in 0..s.heads {
                 let at = ((row * s.queries + i) * s.heads + head) * dim;
                 let key = |j: usize| ((row * s.keys + j) * s.kv_heads + head * s.kv_heads / s.heads) * dim;
-                let shares: Vec<f64> = (begin..end).map(|j| (f64::from(s.scale) * dot(&q[at..at + dim], &k[key(j)..key(j) + dim])).exp()).collect();
+                let shares: Vec<f64> =
+                    (begin..end).map(|j| (f64::from(s.scale) * dot(&q[at..at + dim], &k[key(j)..key(j) + dim])).exp()).collect();
                 let total: f64 = shares.iter().sum();
                 for (share, j) in shares.iter().zip(begin..end) {
                     for d in 0..dim {
@@ -161,7 +163,9 @@ fn attention(s: &Attention, spans: &[[u32; 2]], q: &[f64], k: &[f64], v: &[f64])
 #[test]
 fn attention_gradients() {
     // One token, groups of 1, 2, 3 and 8 heads, more tokens than the twins' tile of 64.
-    for (rows, tokens, heads, kv_heads, head_dim) in [(1, 1, 1, 1, 3), (2, 9, 4, 2, 5), (1, 10, 3, 3, 4), (1, 11, 3, 1, 2), (1, 5, 8, 1, 2), (1, 66, 2, 1, 1)] {
+    for (rows, tokens, heads, kv_heads, head_dim) in
+        [(1, 1, 1, 1, 3), (2, 9, 4, 2, 5), (1, 10, 3, 3, 4), (1, 11, 3, 1, 2), (1, 5, 8, 1, 2), (1, 66, 2, 1, 1)]
+    {
         for mask in Mask::ALL {
             let s = Attention { rows, queries: tokens, keys: tokens, heads, kv_heads, head_dim, scale: 0.7 };
             let spans = mask.spans(rows, tokens);

@@ -158,7 +158,8 @@ impl CaseBuilder {
     /// A buffer of `count` numbers between -1 and 1 in a weight's format.
     pub fn weight(&mut self, count: usize, format: Format) -> View {
         let values: Vec<f32> = (0..count).map(|_| self.noise.float()).collect();
-        let pack = |f: fn(f32) -> u16| values.chunks(2).map(|p| u32::from(f(p[0])) | u32::from(p.get(1).map_or(0, |x| f(*x))) << 16).collect();
+        let pack =
+            |f: fn(f32) -> u16| values.chunks(2).map(|p| u32::from(f(p[0])) | u32::from(p.get(1).map_or(0, |x| f(*x))) << 16).collect();
         let words: Vec<u32> = match format {
             Format::F32 => bytemuck::cast_slice(&values).to_vec(),
             Format::F16 => pack(|x| half::f16::from_f32(x).to_bits()),
@@ -211,7 +212,16 @@ impl CaseBuilder {
         let mut plan = PlanBuilder::new(op.kernel.name);
         let kernel = op.kernel.name;
         plan.push(op);
-        Case { kernel, name: name.into(), layout: self.layout, plan: plan.finish(), inputs: self.inputs, outputs: self.outputs, tolerance, floor: f32::MIN_POSITIVE }
+        Case {
+            kernel,
+            name: name.into(),
+            layout: self.layout,
+            plan: plan.finish(),
+            inputs: self.inputs,
+            outputs: self.outputs,
+            tolerance,
+            floor: f32::MIN_POSITIVE,
+        }
     }
 }
 
@@ -402,7 +412,11 @@ fn optimiser(cases: &mut Vec<Case>) {
                 words[metrics::LOSS] = loss;
                 let out = b.given(&words);
                 b.output(out, METRIC_WORDS);
-                cases.push(b.finish(format!("{count} partials, largest norm {max_norm}, {fault}"), CLOSE, clip(partials, count, out, max_norm)));
+                cases.push(b.finish(
+                    format!("{count} partials, largest norm {max_norm}, {fault}"),
+                    CLOSE,
+                    clip(partials, count, out, max_norm),
+                ));
             }
         }
     }
@@ -428,8 +442,7 @@ fn loss(cases: &mut Vec<Case>) {
         for (rows, first_row) in [(1, 0), (5, 2)] {
             for gradient in [false, true] {
                 let mut b = CaseBuilder::new(vocabulary as u32);
-                let targets: Vec<u32> =
-                    (0..first_row + rows).map(|i| if i % 3 == 1 { NONE } else { b.below(vocabulary) as u32 }).collect();
+                let targets: Vec<u32> = (0..first_row + rows).map(|i| if i % 3 == 1 { NONE } else { b.below(vocabulary) as u32 }).collect();
                 let (targets, step) = (b.words(&targets), b.step(9, 0.125, 0));
                 let (logits, losses) = (b.floats(rows * vocabulary, 30.0), b.noisy_output(first_row + rows));
                 b.output(logits, rows * vocabulary);
@@ -437,6 +450,18 @@ fn loss(cases: &mut Vec<Case>) {
                 let name = format!("{rows} rows of {vocabulary} from row {first_row}, gradient {gradient}");
                 cases.push(b.finish(name, SUMMED, op));
             }
+        }
+    }
+    // A run that diverges must not look well on any device.
+    for vocabulary in [3, 300] {
+        for (value, gradient) in [(f32::NAN, false), (f32::NAN, true), (f32::INFINITY, false)] {
+            let mut b = CaseBuilder::new(vocabulary as u32);
+            let mut values: Vec<f32> = (0..vocabulary).map(|i| (i % 5) as f32).collect();
+            values[1] = value;
+            let (targets, step, logits, losses) = (b.words(&[2]), b.step(1, 1.0, 0), b.given(&values), b.noisy_output(1));
+            b.output(logits, vocabulary);
+            let op = cross_entropy(targets, step, logits, losses, 0, 1, vocabulary, gradient);
+            cases.push(b.finish(format!("1 row of {vocabulary} with {value}, gradient {gradient}"), SUMMED, op));
         }
     }
     for capacity in [1, 63, 65, 1000] {
@@ -541,13 +566,15 @@ fn matmuls_with_diagonal(cases: &mut Vec<Case>) {
             for format in [Format::F32, Format::F16, Format::Bf16] {
                 for m in [1, 65] {
                     let mut b = CaseBuilder::new((inputs + outputs) as u32);
-                    let (layout, n, k) = if columns_are_outputs { (Product::Forward, count, inputs) } else { (Product::InputGradient, inputs, count) };
+                    let (layout, n, k) =
+                        if columns_are_outputs { (Product::Forward, count, inputs) } else { (Product::InputGradient, inputs, count) };
                     let (a_view, w) = (b.floats(m * k, 1.0), b.weight(count * inputs, format));
                     let (left, right) = layout.matrices(a_view, w, m, n, k);
                     let (view, c) = (b.floats(blocks * block_in * block_out, 1.0), b.noisy_output(m * n));
                     let diagonal = Some(Diagonal { view, block_in, block_out, first_output: first, columns_are_outputs });
                     let op = MatMul { format, diagonal, ..MatMul::new(m, n, k, left, right, Matrix::rows(c, n)) };
-                    let name = format!("{m} rows, weight {outputs} x {inputs} from row {first}+{count}, {blocks} blocks, {layout:?}, {format:?}");
+                    let name =
+                        format!("{m} rows, weight {outputs} x {inputs} from row {first}+{count}, {blocks} blocks, {layout:?}, {format:?}");
                     cases.push(b.finish(name, SUMMED, op.op()));
                 }
             }
@@ -557,7 +584,8 @@ fn matmuls_with_diagonal(cases: &mut Vec<Case>) {
 
 /// Products of DiaBlo's blocks alone: their gradients, and their part of a product.
 fn matmuls_of_blocks(cases: &mut Vec<Case>) {
-    for (tokens, inputs, outputs, blocks) in [(1, 16usize, 16usize, 4), (65, 128, 64, 8), (127, 65, 63, 8), (33, 100, 7, 4), (3, 5, 130, 4)] {
+    for (tokens, inputs, outputs, blocks) in [(1, 16usize, 16usize, 4), (65, 128, 64, 8), (127, 65, 63, 8), (33, 100, 7, 4), (3, 5, 130, 4)]
+    {
         let (block_in, block_out) = (inputs.div_ceil(blocks), outputs.div_ceil(blocks));
         let size = block_in * block_out;
         for accumulate in [false, true] {
