@@ -1,5 +1,6 @@
 //! DiaBlo
 pub mod adapter;
+pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod data;
