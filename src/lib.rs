@@ -1,6 +1,7 @@
 //! DiaBlo
 pub mod adapter;
 pub mod bench;
+pub mod check;
 pub mod cli;
 pub mod data;
 pub mod demo;
