@@ -1,1 +1,5 @@
-fn main() {}
+//! The program; see [`diablo::cli`].
+
+fn main() -> std::process::ExitCode {
+    diablo::cli::main()
+}
