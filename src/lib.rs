@@ -7,6 +7,7 @@ pub mod data;
 pub mod demo;
 pub mod device;
 pub mod error;
+pub mod eval;
 pub mod files;
 pub mod generate;
 pub mod kernels;

@@ -23,6 +23,7 @@ impl Interrupt {
                     // A run folder is whole at every moment, so nothing needs to be cleared up.
                     std::process::exit(EXIT_CODE);
                 }
+                super::output::complain("\nfinishing the step, then saving; once more to stop at once");
             });
             caught.is_ok()
         });

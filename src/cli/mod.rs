@@ -1,6 +1,156 @@
-//! The command line.
+//! The command line: options in, the run's events and results out. No numerics and no file formats live here.
 
 pub mod common_args;
+pub mod devices;
+pub mod eval;
+pub mod export;
+pub mod generate;
+pub mod info;
 pub mod interrupt;
+pub mod output;
 pub mod progress;
+pub mod train;
 pub mod train_args;
+
+use crate::error::{Error, Result};
+use clap::{CommandFactory, Parser, Subcommand};
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What `--version` prints beside the name.
+static VERSION: LazyLock<String> = LazyLock::new(version);
+
+const AFTER_HELP: &str = "\
+Examples:
+  diablo info --model models/SmolLM2-135M                    what a run would train and how much memory it takes
+  diablo train --model models/SmolLM2-135M --data train.jsonl --out runs/first
+  diablo generate --model models/SmolLM2-135M --adapter runs/first --prompt 'Once upon a time'
+  diablo eval --model models/SmolLM2-135M --adapter runs/first --data test.jsonl
+  diablo export --model models/SmolLM2-135M --adapter runs/first --out merged
+
+A model is a folder in Hugging Face layout: config.json, tokenizer.json, model.safetensors (one file or shards).
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (after saving).
+DIABLO_DEVICE chooses the device where --device does not.";
+
+/// Fine-tune small transformers with DiaBlo (diagonal blocks) on any GPU, or on the CPU
+#[derive(Debug, Parser)]
+#[command(name = "diablo", version, long_version = VERSION.as_str(), after_help = AFTER_HELP, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fine-tune a model on rows of text
+    Train(Box<train::Args>),
+    /// Continue a text
+    Generate(generate::Args),
+    /// Score a model on rows of text: loss, perplexity, exact match
+    Eval(eval::Args),
+    /// Write model and adapter as one model that other tools load
+    Export(export::Args),
+    /// Say what a run would train and how much memory it would take
+    Info(Box<info::Args>),
+    /// List the devices and say which one is used
+    Devices(devices::Args),
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    explain_panics();
+    if std::env::args_os().len() <= 1 {
+        return finish(output::print(&Cli::command().render_help().ansi().to_string()).map(|()| ExitCode::SUCCESS));
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and the version come this way too, with code 0. A closed pipe is no fault.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    // A panic unwinds, so that half-written files are removed on the way.
+    match std::panic::catch_unwind(AssertUnwindSafe(|| run(cli.command))) {
+        Ok(result) => finish(result),
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Train(args) => train::run(*args),
+        Command::Generate(args) => generate::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Info(args) => info::run(*args),
+        Command::Devices(args) => devices::run(args),
+    }
+}
+
+fn finish(result: Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        output::complain(&describe(&error));
+        ExitCode::from(error.exit_code())
+    })
+}
+
+/// `error: place: what`, and what to do about it on lines of its own.
+fn describe(error: &Error) -> String {
+    let mut text = format!("error: {error}");
+    if let Some(hint) = error.hint() {
+        for (i, line) in hint.lines().enumerate() {
+            text.push_str(if i == 0 { "\nhelp: " } else { "\n      " });
+            text.push_str(line);
+        }
+    }
+    text
+}
+
+/// A panic is a fault of this program: one plain sentence instead of a backtrace, and the first one only.
+fn explain_panics() {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    std::panic::set_hook(Box::new(|info| {
+        if SAID.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let what = info.payload_as_str().unwrap_or("no reason given").replace('\n', " ");
+        let place = info.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
+        let version = env!("CARGO_PKG_VERSION");
+        output::complain(&format!(
+            "error: this is a fault of diablo {version} itself: {what}{place}\nhelp: please report it, with the command that you ran"
+        ));
+    }));
+}
+
+fn version() -> String {
+    let backends: Vec<String> = wgpu::Instance::enabled_backend_features().iter_names().map(|(name, _)| name.to_lowercase()).collect();
+    format!(
+        "{}\ntarget    {} {}{}\nbuild     {}\nbackends  {}, cpu",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::ARCH,
+        std::env::consts::OS,
+        if cfg!(target_env = "musl") { " musl" } else { "" },
+        if cfg!(debug_assertions) { "debug" } else { "release" },
+        backends.join(", "),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clap_accepts_the_declaration() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn errors_have_a_place_and_a_way_out() {
+        let error = Error::input("rows.jsonl:3", "broken JSON", "first\nsecond");
+        assert_eq!(describe(&error), "error: rows.jsonl:3: broken JSON\nhelp: first\n      second");
+        assert_eq!(describe(&Error::usage("no", "")), "error: no");
+    }
+}

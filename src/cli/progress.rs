@@ -119,6 +119,11 @@ impl Reporter {
                     self.write(&format!("tokenizing: {} of {} rows", grouped(*done), grouped(*total)));
                 }
             }
+            Event::Scoring { what, done, total } => {
+                if self.phase(what) | self.due(done == total) {
+                    self.write(&format!("scoring {what}: {} of {} rows", grouped(*done), grouped(*total)));
+                }
+            }
             Event::Step(m) => {
                 let first = m.step == self.summary.first_step + 1;
                 if self.due(first || m.step == self.summary.steps) {
@@ -146,6 +151,9 @@ impl Reporter {
             }
             Event::Tokenizing { done, total } => {
                 self.fill("tokenizing", *done, *total, "{msg:<12} {wide_bar} {human_pos:>9}/{human_len:<9} {eta:>4}")
+            }
+            Event::Scoring { what, done, total } => {
+                self.fill(what, *done, *total, "scoring {msg:<8} {wide_bar} {human_pos:>9}/{human_len:<9} {eta:>4}")
             }
             Event::Step(m) => {
                 if let Some(bar) = &self.bar {
@@ -215,7 +223,7 @@ impl Reporter {
                 let best = best_eval_loss.map(|l| format!(" | best held-out loss {l:.4}")).unwrap_or_default();
                 self.say(&format!("done: {} steps in {}{best} | {}", grouped(*steps), duration(*seconds), path.display()));
             }
-            Event::Loading { .. } | Event::Tokenizing { .. } | Event::Step(_) => {}
+            Event::Loading { .. } | Event::Tokenizing { .. } | Event::Scoring { .. } | Event::Step(_) => {}
         }
     }
 }

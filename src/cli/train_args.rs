@@ -172,9 +172,7 @@ impl TrainArgs {
         set!(batch_size, accumulate, seq_len, too_long, prompt_column, completion_column, no_shuffle, seed);
         set!(schedule, warmup, weight_decay, max_grad_norm, beta1, beta2, eps, gradient_checkpointing);
         set_some!(blocks, init_adapter, steps, epochs, lr, eval_data, eval_split, eval_every, patience, save_every);
-        if let Some(device) = self.device.device {
-            c.device = device;
-        }
+        c.device = self.device.request(&c.device);
         c.threads = self.device.threads.or(c.threads);
         c.resume = self.resume;
         Ok(c)

@@ -24,6 +24,15 @@ pub enum Event {
         /// Rows in all.
         total: u64,
     },
+    /// Rows are scored; `done == total` ends it.
+    Scoring {
+        /// What is scored: "loss" or "answers".
+        what: String,
+        /// Rows so far.
+        done: u64,
+        /// Rows in all.
+        total: u64,
+    },
     /// Something worth knowing.
     Note {
         /// The text.

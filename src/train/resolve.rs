@@ -104,10 +104,15 @@ pub fn check_fit(
         tries.push(Shape { batch_size: rows, recompute: true, ..shape.clone() });
         rows /= 2;
     }
+    // Recomputation and accumulation are for training alone.
+    tries.retain(|s| shape.trains || !s.recompute);
     let options = |s: &Shape| {
         let mut options = Vec::new();
         if s.batch_size != shape.batch_size {
-            options.push(format!("--batch-size {} --accumulate {}", s.batch_size, shape.batch_size.div_ceil(s.batch_size)));
+            options.push(format!("--batch-size {}", s.batch_size));
+            if shape.trains {
+                options.push(format!("--accumulate {}", shape.batch_size.div_ceil(s.batch_size)));
+            }
         }
         if s.recompute && !shape.recompute {
             options.push("--gradient-checkpointing".into());

@@ -177,8 +177,9 @@ pub fn choose(reports: &[AdapterReport]) -> (Option<usize>, String) {
     }
 }
 
-const NO_DRIVER: &str = "install the GPU's Vulkan driver (Debian, Ubuntu: mesa-vulkan-drivers for AMD and Intel, nvidia-driver for \
-NVIDIA), see `diablo devices`, or use --device cpu";
+/// What to do where no driver was found.
+pub const NO_DRIVER: &str = "install its Vulkan driver (Debian, Ubuntu: mesa-vulkan-drivers for AMD and Intel, nvidia-driver for \
+NVIDIA; elsewhere: the maker's own), or use --device cpu";
 
 /// Opens what [`Device::open`] was asked for.
 pub(in crate::device) fn open(request: &str) -> Result<Device> {

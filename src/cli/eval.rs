@@ -1,0 +1,104 @@
+//! `diablo eval`
+
+use super::common_args::{DeviceArgs, OutputArgs, open_adapter};
+use super::output::{self, grouped};
+use super::progress::{Look, Reporter};
+use crate::data::Columns;
+use crate::error::Result;
+use crate::eval::{Options, evaluate};
+use crate::model::Source;
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+const AFTER_HELP: &str = "\
+Loss (in nats for a token) and perplexity are over completions and their end tokens, or over the whole of a plain text. Where
+rows have a prompt, the model also answers it (always the most likely token), and exact match is the share of answers that
+are the completion, blanks at both ends aside.
+
+Examples:
+  diablo eval --model models/SmolLM2-135M --data test.jsonl
+  diablo eval --model models/SmolLM2-135M --adapter runs/first --data test.jsonl --json
+  diablo eval --model models/SmolLM2-135M --data gsm8k.jsonl --prompt-column question --completion-column answer";
+
+/// The command's options.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// Folder of the model
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Adapter to put on it: a run folder, or one that peft wrote
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
+    /// Rows to score: JSONL with prompt and completion, or plain text
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// JSON key of what the model reads
+    #[arg(long, value_name = "KEY", default_value = "prompt")]
+    prompt_column: String,
+    /// JSON key of what it should write
+    #[arg(long, value_name = "KEY", default_value = "completion")]
+    completion_column: String,
+    /// Longest row in tokens; what is longer is cut
+    #[arg(long, value_name = "T", default_value_t = 512)]
+    seq_len: usize,
+    /// Rows that go through the model together
+    #[arg(long, value_name = "B", default_value_t = 8)]
+    batch_size: usize,
+    /// Longest answer in tokens [default: what the row's completion can need]; 0: no answers, the loss alone
+    #[arg(long, value_name = "N")]
+    max_new_tokens: Option<usize>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where the model or the rows cannot be read, or do not fit on the device.
+pub fn run(args: Args) -> Result<ExitCode> {
+    let source = Source::open(&args.model)?;
+    let adapter = args.adapter.as_deref().map(|folder| open_adapter(folder, &source.config)).transpose()?;
+    let device = args.device.open()?;
+    let options = Options {
+        columns: Columns { prompt: args.prompt_column, completion: args.completion_column },
+        seq_len: args.seq_len,
+        batch_size: args.batch_size,
+        max_new_tokens: args.max_new_tokens,
+    };
+    let mut reporter = Reporter::new(Look::choose(args.output.quiet || args.output.json, false));
+    let begun = Instant::now();
+    let scores = evaluate(&device, &source, adapter.as_ref(), &args.data, &options, &mut |event| reporter.report(&event))?;
+    drop(reporter);
+    let exact = scores.exact_match;
+    if args.output.json {
+        output::print_json(&json!({
+            "rows": scores.rows,
+            "targets": scores.targets,
+            "loss": scores.loss,
+            "perplexity": scores.perplexity,
+            "exact_match": exact.map(|e| e.share()),
+            "exact_match_right": exact.map(|e| e.right),
+            "exact_match_of": exact.map(|e| e.of),
+            "seconds": begun.elapsed().as_secs_f64(),
+            "device": device.name(),
+        }))?;
+    } else {
+        let mut text = format!(
+            "rows         {}\ntargets      {} tokens\nloss         {:.4}\nperplexity   {:.2}\n",
+            grouped(scores.rows),
+            grouped(scores.targets),
+            scores.loss,
+            scores.perplexity
+        );
+        if let Some(e) = exact {
+            text.push_str(&format!("exact match  {:.1}% ({} of {})\n", 100.0 * e.share(), grouped(e.right), grouped(e.of)));
+        }
+        output::print(&text)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

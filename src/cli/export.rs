@@ -1,0 +1,86 @@
+//! `diablo export`
+
+use super::common_args::{OutputArgs, open_adapter, say};
+use super::output;
+use crate::device::human_bytes;
+use crate::error::Result;
+use crate::model::Source;
+use crate::train::choice::choice;
+use crate::train::{export, resolve};
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const AFTER_HELP: &str = "\
+The folder holds model.safetensors, config.json and the tokenizer's files, and loads in transformers and other tools without
+knowing of the adapter.
+
+Examples:
+  diablo export --model models/SmolLM2-135M --adapter runs/first --out merged
+  diablo export --model models/SmolLM2-135M --adapter runs/first --out merged-f16 --dtype f16";
+
+choice! {
+    /// The type of exported weights.
+    Dtype {
+        /// 32 bits.
+        F32 = "f32",
+        /// 16 bits with f32's range.
+        Bf16 = "bf16",
+        /// 16 bits, IEEE.
+        F16 = "f16",
+    }
+}
+
+impl From<Dtype> for crate::model::Dtype {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Self::F32,
+            Dtype::Bf16 => Self::BF16,
+            Dtype::F16 => Self::F16,
+        }
+    }
+}
+
+/// The command's options.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// Folder of the model that the adapter was trained on
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Adapter to merge into it: a run folder, or one that peft wrote
+    #[arg(long, value_name = "DIR")]
+    adapter: PathBuf,
+    /// Folder to write; it is made, and must be empty
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Type of the weights [default: the model's own]
+    #[arg(long, value_parser = super::common_args::word::<Dtype>())]
+    dtype: Option<Dtype>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where the adapter does not fit the model, or the folder cannot be written.
+pub fn run(args: Args) -> Result<ExitCode> {
+    let source = Source::open(&args.model)?;
+    let adapter = open_adapter(&args.adapter, &source.config)?;
+    let dtype = args.dtype.map(crate::model::Dtype::from);
+    let written = dtype.unwrap_or(source.dtype());
+    let Some(checkpoint) = source.checkpoint() else { return Ok(ExitCode::FAILURE) };
+    say(&args.output, &format!("merging {} into {}", resolve::describe(&adapter.spec), args.model.display()));
+    export::write_merged(&source, checkpoint, &adapter, &args.out, dtype)?;
+    let parameters = source.config.num_parameters();
+    let bytes = std::fs::metadata(args.out.join("model.safetensors")).map_or(0, |m| m.len());
+    let name = written.name().to_lowercase();
+    if args.output.json {
+        output::print_json(&json!({ "out": args.out, "parameters": parameters, "dtype": name, "bytes": bytes }))?;
+    } else {
+        let text = format!("wrote {} | {} parameters as {name} | {}", args.out.display(), output::grouped(parameters), human_bytes(bytes));
+        say(&args.output, &text);
+    }
+    Ok(ExitCode::SUCCESS)
+}

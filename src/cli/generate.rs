@@ -1,0 +1,138 @@
+//! `diablo generate`
+
+use super::common_args::{DeviceArgs, OutputArgs, open_adapter, say};
+use super::output::{self, Reader};
+use super::progress::{Look, Reporter};
+use crate::data::{Tokenizer, stop_ids};
+use crate::error::{Error, Result};
+use crate::generate::{Decoder, Sampler, Sampling, continue_tokens};
+use crate::model::Source;
+use crate::train::Event;
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+const AFTER_HELP: &str = "\
+The continuation goes to standard output as it comes, everything else to standard error. It ends at the model's end token
+or after --max-new-tokens.
+
+Examples:
+  diablo generate --model models/SmolLM2-135M --prompt 'Once upon a time'
+  diablo generate --model models/SmolLM2-135M --adapter runs/first --prompt 'Q: 2 + 2' --max-new-tokens 16
+  diablo generate --model models/SmolLM2-135M --prompt 'Dear' --temperature 0.8 --top-p 0.95 --seed 7";
+
+/// The command's options.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// Folder of the model
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Adapter to put on it: a run folder, or one that peft wrote
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
+    /// Text to continue
+    #[arg(long, value_name = "TEXT")]
+    prompt: String,
+    /// Most tokens to write
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    max_new_tokens: usize,
+
+    /// Randomness: 0 takes the most likely token each time, 1 draws as the model says
+    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true, help_heading = "Sampling")]
+    temperature: f32,
+    /// Draw from the K most likely tokens; 0: from all
+    #[arg(long, value_name = "K", default_value_t = 0, help_heading = "Sampling")]
+    top_k: usize,
+    /// Draw from the most likely tokens that together have this probability
+    #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true, help_heading = "Sampling")]
+    top_p: f32,
+    /// Seed: the same one gives the same text
+    #[arg(long, value_name = "N", default_value_t = 42, help_heading = "Sampling")]
+    seed: u64,
+
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where the model cannot be loaded or the prompt does not fit.
+pub fn run(args: Args) -> Result<ExitCode> {
+    check(&args)?;
+    let source = Source::open(&args.model)?;
+    let adapter = args.adapter.as_deref().map(|folder| open_adapter(folder, &source.config)).transpose()?;
+    let tokenizer = Tokenizer::from_dir(&source.folder)?;
+    tokenizer.check_against(source.config.vocab_size)?;
+    let stop = stop_ids(&source.folder, &tokenizer, &source.config.eos_token_id)?;
+    let prompt = tokenizer.encode(&args.prompt)?;
+    if prompt.is_empty() {
+        return Err(Error::usage("--prompt: the text has no tokens", "give some text to continue"));
+    }
+    let new_tokens = room(&args, prompt.len(), source.config.max_position_embeddings)?;
+    let device = args.device.open()?;
+    let mut reporter = Reporter::new(Look::choose(args.output.quiet || args.output.json, false));
+    let mut decoder = Decoder::new(&device, &source, adapter.as_ref(), prompt.len() + new_tokens, &mut |done, total| {
+        reporter.report(&Event::Loading { what: "weights".into(), done, total });
+    })?;
+    drop(reporter);
+
+    let mut sampler = Sampler::new(Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p, seed: args.seed });
+    let begun = Instant::now();
+    let mut failed = None;
+    let mut print = |text: &str| match if args.output.json { Ok(Reader::Listening) } else { output::write(text) } {
+        Ok(reader) => reader == Reader::Listening,
+        Err(error) => {
+            failed = Some(error);
+            false
+        }
+    };
+    let out = continue_tokens(&mut decoder, &tokenizer, &prompt, new_tokens, &stop, &mut sampler, &mut print)?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    if args.output.json {
+        output::print_json(&json!({
+            "prompt": args.prompt,
+            "text": out.text,
+            "tokens": out.ids,
+            "ended": out.ended,
+            "prompt_tokens": prompt.len(),
+            "seconds": seconds,
+            "tokens_per_second": out.ids.len() as f64 / seconds.max(1e-9),
+            "device": device.name(),
+        }))?;
+    } else {
+        output::write("\n")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(args: &Args) -> Result<()> {
+    let must = |ok: bool, option: &str, value: f32, rule: &str| {
+        if ok { Ok(()) } else { Err(Error::usage(format!("--{option} {value}: must be {rule}"), "")) }
+    };
+    must(args.temperature.is_finite() && args.temperature >= 0.0, "temperature", args.temperature, "0 or more")?;
+    must(args.top_p > 0.0 && args.top_p <= 1.0, "top-p", args.top_p, "above 0 and at most 1")
+}
+
+/// Tokens that may be written: as asked, within the context that the model was made for.
+fn room(args: &Args, prompt: usize, context: usize) -> Result<usize> {
+    if prompt >= context {
+        return Err(Error::usage(
+            format!("--prompt: {prompt} tokens leave no room in the model's context of {context} tokens"),
+            "use a shorter prompt",
+        ));
+    }
+    let new_tokens = args.max_new_tokens.min(context - prompt);
+    if new_tokens < args.max_new_tokens {
+        let text = format!("note: the model's context of {context} tokens leaves room for {new_tokens} new ones");
+        say(&args.output, &text);
+    }
+    Ok(new_tokens)
+}

@@ -1,0 +1,197 @@
+//! `diablo info`
+
+use super::common_args::OutputArgs;
+use super::output::{self, grouped};
+use super::train_args::TrainArgs;
+use crate::adapter::{Kind, Spec, choose};
+use crate::data;
+use crate::device::{Category, Device, Ledger, Limits, human_bytes};
+use crate::error::{Error, Result};
+use crate::model::{ModelConfig, Source};
+use crate::train::program::Program;
+use crate::train::{RunConfig, resolve, rows};
+use serde_json::{Map, Value, json};
+use std::path::Path;
+use std::process::ExitCode;
+
+const AFTER_HELP: &str = "\
+Takes the options of diablo train; --data and --out may be left out. With --data the rows are read, so that lengths, steps and
+memory are exactly those of the run; without it every row is taken to be --seq-len tokens long. Nothing is computed.
+
+Examples:
+  diablo info --model models/SmolLM2-135M
+  diablo info --model models/SmolLM2-135M --method lora --rank 8 --batch-size 4 --seq-len 1024
+  diablo info --model models/SmolLM2-135M --data train.jsonl --json";
+
+/// The command's options.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    #[command(flatten)]
+    train: TrainArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// A run as it would be.
+struct Estimate {
+    run: RunConfig,
+    source: Source,
+    spec: Spec,
+    memory: Ledger,
+    /// The longest padded row.
+    seq: usize,
+    /// Rows and steps, where the data is known.
+    rows: Option<(u64, u64)>,
+    /// Free memory of this machine, where the run would be on its processor.
+    free: Option<u64>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where model, options or rows are wrong.
+pub fn run(args: Args) -> Result<ExitCode> {
+    let estimate = estimate(args.train.into_config()?)?;
+    if args.output.json {
+        output::print_json(&estimate.json())?
+    } else {
+        output::print(&estimate.text())?
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn estimate(run: RunConfig) -> Result<Estimate> {
+    if run.model.as_os_str().is_empty() {
+        return Err(Error::usage("--model is needed", "name a folder with config.json, tokenizer.json and safetensors"));
+    }
+    run.validate_options()?;
+    let source = if run.init_from_config { Source::from_config(&run.model)? } else { Source::open(&run.model)? };
+    let (spec, _) = resolve::adapter(&run, &source.config)?;
+    // A device is opened only where one is named: its largest binding decides how large tables are split.
+    let device = if run.device == "auto" { None } else { Some(Device::open(&run.device)?) };
+    let limits = device.as_ref().map_or(Limits::NONE, Device::limits);
+    let (mut lengths, mut counts) = (Vec::new(), None);
+    if run.data != Path::new("") {
+        let (train, held_out) = rows::load(&run, &source, &mut |_| ())?;
+        counts = Some((train.len() as u64, run.total_steps(train.len() as u64)));
+        lengths = train.lengths().into_iter().chain(held_out.iter().flat_map(data::Dataset::lengths)).collect();
+    }
+    let shape = resolve::shape(&run, data::buckets(&lengths, run.batch_size, run.seq_len, rows::BUCKETS));
+    let program = Program::new(&source.config, &source.formats()?, &spec, &shape, limits)?;
+    let free = device.as_ref().is_none_or(Device::is_cpu).then(resolve::available_memory).flatten();
+    let seq = shape.buckets.last().copied().unwrap_or(run.seq_len);
+    Ok(Estimate { memory: program.estimate(), run, source, spec, seq, rows: counts, free })
+}
+
+impl Estimate {
+    fn config(&self) -> &ModelConfig {
+        &self.source.config
+    }
+
+    fn parameters(&self) -> u64 {
+        self.config().num_parameters()
+    }
+
+    fn trainable(&self) -> u64 {
+        self.spec.trainable(self.config())
+    }
+
+    fn share(&self) -> f64 {
+        self.trainable() as f64 / self.parameters().max(1) as f64
+    }
+
+    fn fits(&self) -> Option<bool> {
+        self.free.map(|free| self.memory.total() <= free)
+    }
+
+    /// Why there are so many blocks, where the program chose.
+    fn why(&self) -> Option<String> {
+        let Kind::Diablo { blocks, .. } = &self.spec.kind else { return None };
+        let all_asked = blocks.keys().all(|module| self.run.blocks.as_ref().is_some_and(|b| b.get(module).is_some()));
+        if all_asked || self.run.init_adapter.is_some() {
+            return None;
+        }
+        let kind = Kind::Lora { rank: choose::LORA_RANK, alpha: 1.0, rslora: false };
+        let lora = Spec { kind, ..self.spec.clone() }.trainable(self.config());
+        Some(format!("chosen: it comes closest to the {} trainable numbers of LoRA rank {}", grouped(lora), choose::LORA_RANK))
+    }
+
+    fn text(&self) -> String {
+        let c = self.config();
+        let (heads, kv) = (c.num_attention_heads, c.num_key_value_heads);
+        let tied = if c.tie_word_embeddings { ", tied embeddings" } else { "" };
+        let dtype = self.source.dtype().name().to_lowercase();
+        let why = self.why().map(|why| format!(" ({why})")).unwrap_or_default();
+        let mut lines = vec![
+            format!("model       {} ({:?})", self.run.model.display(), c.architecture),
+            format!(
+                "            {} layers, hidden {}, MLP {}, {heads} heads of {} ({kv} for keys and values)",
+                c.num_hidden_layers, c.hidden_size, c.intermediate_size, c.head_dim
+            ),
+            format!(
+                "            vocabulary {}, context {} tokens{tied}",
+                grouped(c.vocab_size as u64),
+                grouped(c.max_position_embeddings as u64)
+            ),
+            format!("parameters  {} in {dtype}", grouped(self.parameters())),
+            format!("method      {}{why}", resolve::describe(&self.spec)),
+            format!("trainable   {} ({:.3}%)", grouped(self.trainable()), 100.0 * self.share()),
+            format!(
+                "batch       {} rows of up to {} tokens, {} to a step",
+                self.run.batch_size,
+                self.seq,
+                self.run.batch_size * self.run.accumulate
+            ),
+        ];
+        if let Some((rows, steps)) = self.rows {
+            lines.push(format!("run         {} steps over {} rows", grouped(steps), grouped(rows)));
+        }
+        lines.push(format!("memory      {}", human_bytes(self.memory.total())));
+        lines.extend(self.memory.rows().map(|(category, bytes)| format!("  {:<12}{:>10}", category.name(), human_bytes(bytes))));
+        if let (Some(free), Some(fits)) = (self.free, self.fits()) {
+            let verdict = if fits { "it fits" } else { "it does NOT fit" };
+            lines.push(format!("free        {} on this machine: {verdict}", human_bytes(free)));
+        }
+        lines.join("\n")
+    }
+
+    fn json(&self) -> Value {
+        let c = self.config();
+        let mut memory: Map<String, Value> = Category::ALL.iter().map(|k| (k.name().to_owned(), json!(self.memory.get(*k)))).collect();
+        memory.insert("total".into(), json!(self.memory.total()));
+        let blocks = match &self.spec.kind {
+            Kind::Diablo { blocks, .. } => json!(blocks),
+            _ => Value::Null,
+        };
+        json!({
+            "model": self.run.model,
+            "architecture": format!("{:?}", c.architecture),
+            "layers": c.num_hidden_layers,
+            "hidden_size": c.hidden_size,
+            "intermediate_size": c.intermediate_size,
+            "heads": c.num_attention_heads,
+            "key_value_heads": c.num_key_value_heads,
+            "head_dim": c.head_dim,
+            "vocabulary": c.vocab_size,
+            "context": c.max_position_embeddings,
+            "tied_embeddings": c.tie_word_embeddings,
+            "dtype": self.source.dtype().name().to_lowercase(),
+            "parameters": self.parameters(),
+            "method": self.run.method,
+            "description": resolve::describe(&self.spec),
+            "blocks": blocks,
+            "why": self.why(),
+            "trainable": self.trainable(),
+            "share": self.share(),
+            "batch_size": self.run.batch_size,
+            "accumulate": self.run.accumulate,
+            "sequence": self.seq,
+            "rows": self.rows.map(|(rows, _)| rows),
+            "steps": self.rows.map(|(_, steps)| steps),
+            "memory": memory,
+            "free": self.free,
+            "fits": self.fits(),
+        })
+    }
+}
