@@ -1,6 +1,8 @@
 //! The command line: options in, the run's events and results out. No numerics and no file formats live here.
 
+pub mod bench;
 pub mod common_args;
+pub mod demo;
 pub mod devices;
 pub mod eval;
 pub mod export;
@@ -56,6 +58,10 @@ enum Command {
     Info(Box<info::Args>),
     /// List the devices and say which one is used
     Devices(devices::Args),
+    /// Teach the bundled model something, with DiaBlo and with LoRA
+    Demo(demo::Args),
+    /// Measure training steps
+    Bench(bench::Args),
 }
 
 /// The whole program.
@@ -87,6 +93,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Export(args) => export::run(args),
         Command::Info(args) => info::run(*args),
         Command::Devices(args) => devices::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Bench(args) => bench::run(args),
     }
 }
 
