@@ -1,7 +1,10 @@
 //! DiaBlo
 pub mod adapter;
+pub mod bench;
+pub mod check;
 pub mod cli;
 pub mod data;
+pub mod demo;
 pub mod device;
 pub mod error;
 pub mod eval;

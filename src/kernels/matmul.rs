@@ -233,7 +233,7 @@ fn run(call: &mut Call<'_>) {
     let has_diagonal = p.flags & (DIAGONAL_N_IS_OUTPUT | DIAGONAL_K_IS_OUTPUT) != 0;
     let panels = format != Format::F32 || has_diagonal;
     let tile_n = if panels { (PANEL_NUMBERS / k.max(1)).clamp(16, 512) / 16 * 16 } else { 256 }.min(n).max(1);
-    let tile_m = (TASK / (tile_n * k).max(1)).next_multiple_of(32).max(if panels { 256 } else { 32 }).min(m).max(1);
+    let tile_m = (TASK / (tile_n * k).max(1)).next_multiple_of(32).max(256).min(m).max(1);
     let (tiles_m, tiles_n) = (m.div_ceil(tile_m), n.div_ceil(tile_n));
     let tile = |index: usize| {
         let (b_index, rest) = (index / (tiles_m * tiles_n), index % (tiles_m * tiles_n));

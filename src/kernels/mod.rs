@@ -7,6 +7,7 @@ pub mod attention;
 pub mod attention_delta;
 pub mod attention_grad_kv;
 pub mod attention_grad_q;
+pub mod cases;
 pub mod clip;
 pub mod column_sum;
 pub mod cross_entropy;

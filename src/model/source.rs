@@ -38,6 +38,11 @@ impl Source {
         Ok(Self { folder: folder.into(), config: ModelConfig::from_dir(folder)?, checkpoint: None })
     }
 
+    /// An architecture that lies in no folder, its weights drawn when they are loaded.
+    pub fn drawn(config: ModelConfig) -> Self {
+        Self { folder: PathBuf::new(), config, checkpoint: None }
+    }
+
     /// The checkpoint, if the weights come from one.
     pub fn checkpoint(&self) -> Option<&Checkpoint> {
         self.checkpoint.as_ref()

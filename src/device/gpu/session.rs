@@ -35,10 +35,37 @@ pub struct PendingRead {
     arrived: mpsc::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
 }
 
-/// Measured speed, shared with the callbacks of finished submits.
+/// Measured speed. Callbacks of finished submits only count; the clock is read where the host polls, since wgpu calls them there
+/// and several at a time.
 struct Pace {
     flops_per_second: f64,
-    last_done: Option<Instant>,
+    /// Flops and number of submits that finished since the last look at the clock, and when the first of them was submitted.
+    finished: Option<(u64, u32, Instant)>,
+    last_look: Option<Instant>,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { flops_per_second: FIRST_RATE, finished: None, last_look: None }
+    }
+
+    fn count(&mut self, flops: u64, submitted: Instant) {
+        let (f, n, first) = self.finished.unwrap_or((0, 0, submitted));
+        self.finished = Some((f + flops, n + 1, first.min(submitted)));
+    }
+
+    /// A submit that took too long slows the pace at once; faster ones raise it slowly. A host that looks late sees a device that
+    /// is too slow, so what may have been short enough changes nothing.
+    fn look(&mut self, now: Instant) {
+        let Some((flops, submits, first)) = self.finished.take() else { return };
+        let begun = self.last_look.map_or(first, |last| last.max(first));
+        self.last_look = Some(now);
+        let seconds = now.duration_since(begun).as_secs_f64().max(1e-5);
+        let measured = flops as f64 / seconds;
+        let rate = self.flops_per_second;
+        self.flops_per_second =
+            if seconds > SUBMIT_SECONDS * f64::from(submits) { rate.min(measured) } else { rate.max(measured.min(rate * 1.5)) };
+    }
 }
 
 /// Plans loaded on a GPU.
@@ -87,7 +114,7 @@ impl GpuSession {
             })
             .collect();
         gpu.check()?;
-        let pace = Arc::new(Mutex::new(Pace { flops_per_second: FIRST_RATE, last_done: None }));
+        let pace = Arc::new(Mutex::new(Pace::new()));
         Ok(Self { gpu, persistent, plans: loaded, ledger, pace })
     }
 
@@ -149,16 +176,7 @@ impl GpuSession {
         let submitted = Instant::now();
         self.gpu.queue.submit([encoder.finish()]);
         let pace = self.pace.clone();
-        self.gpu.queue.on_submitted_work_done(move || {
-            let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
-            let done = Instant::now();
-            let begun = pace.last_done.map_or(submitted, |last| last.max(submitted));
-            let measured = flops as f64 / done.duration_since(begun).as_secs_f64().max(1e-5);
-            // Follow a slowdown at once and a speed-up slowly: a submit that is too long may cost the device.
-            pace.flops_per_second =
-                if measured < pace.flops_per_second { measured } else { pace.flops_per_second.min(measured / 1.5) * 1.5 };
-            pace.last_done = Some(done);
-        });
+        self.gpu.queue.on_submitted_work_done(move || pace.lock().unwrap_or_else(PoisonError::into_inner).count(flops, submitted));
     }
 
     /// Waits and copies a view out.
@@ -214,6 +232,7 @@ impl GpuSession {
     fn poll(&self, wait: bool) -> Result<()> {
         let kind = if wait { wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) } } else { wgpu::PollType::Poll };
         let polled = self.gpu.device.poll(kind);
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).look(Instant::now());
         self.gpu.check()?;
         match polled {
             Ok(_) => Ok(()),
@@ -302,5 +321,34 @@ impl Uniforms {
 
     fn places(&self) -> impl Iterator<Item = (u64, u64)> + use<> {
         self.places.clone().into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_falls_at_once_and_rises_slowly() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut pace = Pace::new();
+        // Twice the time that a submit may take: half the pace.
+        pace.count((FIRST_RATE * SUBMIT_SECONDS) as u64, at(0));
+        pace.look(at(200));
+        assert!((pace.flops_per_second / FIRST_RATE - 0.5).abs() < 1e-6);
+        // Three submits heard of at once, each short: one step up, whatever was measured.
+        for _ in 0..3 {
+            pace.count(10 * FIRST_RATE as u64, at(200));
+        }
+        pace.look(at(260));
+        assert!((pace.flops_per_second / FIRST_RATE - 0.75).abs() < 1e-6);
+        // A small plan that the host looked at late.
+        pace.count(1000, at(300));
+        pace.look(at(390));
+        assert!((pace.flops_per_second / FIRST_RATE - 0.75).abs() < 1e-6);
+        // Nothing finished.
+        pace.look(at(5000));
+        assert!((pace.flops_per_second / FIRST_RATE - 0.75).abs() < 1e-6);
     }
 }

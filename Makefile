@@ -1,0 +1,23 @@
+# The two commands a newcomer needs: `make demo` and `make test`. Both need Rust (rustup.rs) and nothing else.
+CARGO ?= cargo
+
+.PHONY: help demo test bench lint doc base-model
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: ## fine-tune the bundled model: on the GPU where there is one, on the CPU otherwise
+	$(CARGO) run --release --quiet -- demo
+
+test: ## all tests; installs Mesa's software Vulkan driver where no Vulkan driver is found
+	@tests/run.sh
+
+bench: ## the figures of the README
+	$(CARGO) run --release --quiet -- bench
+
+lint: ## formatting and clippy, as CI runs them
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --quiet -- -D warnings
+
+doc: ## the library's documentation
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet

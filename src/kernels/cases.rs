@@ -1,0 +1,756 @@
+//! What every kernel is tried with: odd sizes, edges of tiles, every layout and flag. The same cases serve the tests and
+//! `diablo check`, which runs them on a person's own device.
+
+use super::adamw::{AdamW, adamw};
+use super::attention::Attention;
+use super::attention_delta::attention_delta;
+use super::clip::clip;
+use super::column_sum::column_sum;
+use super::cross_entropy::cross_entropy;
+use super::dropout::dropout;
+use super::embedding::embedding;
+use super::embedding_grad::{Groups, embedding_grad};
+use super::fill::fill;
+use super::gather_rows::gather_rows;
+use super::loss_sum::loss_sum;
+use super::matmul::{Diagonal, MatMul, Matrix};
+use super::rms_norm::rms_norm;
+use super::rms_norm_grad::rms_norm_grad;
+use super::rms_norm_weight_grad::rms_norm_weight_grad;
+use super::rope::{rope, table};
+use super::scatter_rows::scatter_rows;
+use super::sum_squares::{PARTIALS, sum_squares};
+use super::swiglu::swiglu;
+use super::swiglu_grad::swiglu_grad;
+use super::{Format, INPUT_WORDS, METRIC_WORDS, NONE, inputs, metrics};
+use crate::device::{Category, Device, Layout, Limits, Op, Plan, PlanBuilder, View};
+use crate::error::Result;
+
+/// One kernel on one set of inputs.
+pub struct Case {
+    /// The kernel's name.
+    pub kernel: &'static str,
+    /// Sizes and flags, for messages.
+    pub name: String,
+    /// The buffers.
+    pub layout: Layout,
+    /// The one operation.
+    pub plan: Plan,
+    /// What every view holds before the run, its padding included.
+    pub inputs: Vec<(View, Vec<u32>)>,
+    /// What is compared: so many floats of a view. What follows them must stay as it was.
+    pub outputs: Vec<(View, usize)>,
+    /// Largest difference allowed, as a share of the output's largest magnitude.
+    pub tolerance: f32,
+    /// A smaller largest magnitude counts as this: what terms of this size cancel to is rounding.
+    pub floor: f32,
+}
+
+impl Case {
+    /// The case with this floor.
+    #[must_use]
+    pub fn with_floor(self, floor: f32) -> Self {
+        Self { floor, ..self }
+    }
+
+    /// Runs the case and gives the words of every output view, padding included.
+    ///
+    /// # Errors
+    /// Where the device has not enough memory, refuses the shader or is lost.
+    pub fn run(&self, device: &Device) -> Result<Vec<Vec<u32>>> {
+        Ok(self.run_times(device, 1)?.remove(0))
+    }
+
+    /// Runs the case `times` times from the same inputs; outputs as [`Self::run`] gives them.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_times(&self, device: &Device, times: usize) -> Result<Vec<Vec<Vec<u32>>>> {
+        let mut session = device.load(&self.layout, vec![self.plan.clone()])?;
+        (0..times)
+            .map(|_| {
+                self.inputs.iter().try_for_each(|(view, words)| session.write(*view, words))?;
+                session.run(0, u32::MAX)?;
+                self.outputs.iter().map(|(view, _)| session.read(*view)).collect()
+            })
+            .collect()
+    }
+
+    /// Runs the case and gives the compared floats of every output.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn floats(&self, device: &Device) -> Result<Vec<Vec<f32>>> {
+        let outputs = self.run(device)?;
+        Ok(outputs.into_iter().zip(&self.outputs).map(|(words, (_, n))| bytemuck::cast_slice(&words[..*n]).to_vec()).collect())
+    }
+}
+
+/// A stream of pseudo-random words that is the same everywhere (PCG-RXS-M-XS over a counter).
+#[derive(Clone, Debug)]
+pub struct Noise(u32);
+
+impl Noise {
+    /// The stream of a seed.
+    pub fn new(seed: u32) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9))
+    }
+
+    /// The next word.
+    pub fn word(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+        let word = ((self.0 >> ((self.0 >> 28) + 4)) ^ self.0).wrapping_mul(277_803_737);
+        (word >> 22) ^ word
+    }
+
+    /// The next number of 0..n.
+    pub fn below(&mut self, n: usize) -> usize {
+        self.word() as usize % n.max(1)
+    }
+
+    /// The next float of -1..1.
+    pub fn float(&mut self) -> f32 {
+        (self.word() >> 8) as f32 / 8_388_608.0 - 1.0
+    }
+}
+
+/// Lays out a [`Case`]: a buffer for each input and output, filled with noise or given words.
+pub struct CaseBuilder {
+    layout: Layout,
+    inputs: Vec<(View, Vec<u32>)>,
+    outputs: Vec<(View, usize)>,
+    noise: Noise,
+}
+
+impl Default for CaseBuilder {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
+impl CaseBuilder {
+    /// Nothing yet; the seed decides what the noise is.
+    pub fn new(seed: u32) -> Self {
+        Self { layout: Layout::new(Limits::NONE), inputs: Vec::new(), outputs: Vec::new(), noise: Noise::new(seed) }
+    }
+
+    /// A buffer with these words; its padding is noise.
+    pub fn words(&mut self, words: &[u32]) -> View {
+        let view = self.layout.buffer(format!("buffer {}", self.inputs.len()), words.len(), Category::Workspace);
+        let mut all = words.to_vec();
+        // A kernel that reads past its extents shall not find zeros there.
+        all.resize_with(view.len, || self.noise.float().to_bits());
+        self.inputs.push((view, all));
+        view
+    }
+
+    /// A buffer with these floats.
+    pub fn given(&mut self, values: &[f32]) -> View {
+        self.words(bytemuck::cast_slice(values))
+    }
+
+    /// A buffer of `count` floats between -scale and scale.
+    pub fn floats(&mut self, count: usize, scale: f32) -> View {
+        let values: Vec<f32> = (0..count).map(|_| self.noise.float() * scale).collect();
+        self.given(&values)
+    }
+
+    /// A buffer of `count` numbers between -1 and 1 in a weight's format.
+    pub fn weight(&mut self, count: usize, format: Format) -> View {
+        let values: Vec<f32> = (0..count).map(|_| self.noise.float()).collect();
+        let pack =
+            |f: fn(f32) -> u16| values.chunks(2).map(|p| u32::from(f(p[0])) | u32::from(p.get(1).map_or(0, |x| f(*x))) << 16).collect();
+        let words: Vec<u32> = match format {
+            Format::F32 => bytemuck::cast_slice(&values).to_vec(),
+            Format::F16 => pack(|x| half::f16::from_f32(x).to_bits()),
+            Format::Bf16 => pack(|x| half::bf16::from_f32(x).to_bits()),
+        };
+        self.words(&words)
+    }
+
+    /// Marks a buffer's first `count` floats as an output.
+    pub fn output(&mut self, view: View, count: usize) -> View {
+        self.outputs.push((view, count));
+        view
+    }
+
+    /// An output that holds noise before the run.
+    pub fn noisy_output(&mut self, count: usize) -> View {
+        let view = self.floats(count, 1.0);
+        self.output(view, count)
+    }
+
+    /// A step's inputs: active rows, 1 / targets, and the rest as a run would have them.
+    pub fn step(&mut self, active_rows: u32, inverse_targets: f32, seed: u32) -> View {
+        let mut words = [0u32; INPUT_WORDS];
+        words[inputs::ACTIVE_ROWS] = active_rows;
+        words[inputs::INVERSE_TARGETS] = inverse_targets.to_bits();
+        words[inputs::LEARNING_RATE] = 1e-2f32.to_bits();
+        words[inputs::CORRECTION1] = 0.271f32.to_bits();
+        words[inputs::CORRECTION2] = 0.054_7f32.to_bits();
+        words[inputs::SEED] = seed;
+        self.words(&words)
+    }
+
+    /// The words that a buffer begins with.
+    pub fn content(&self, view: View) -> &[u32] {
+        self.inputs.iter().find(|(v, _)| *v == view).map_or(&[], |(_, words)| words)
+    }
+
+    /// The same, as floats.
+    pub fn content_f32(&self, view: View) -> &[f32] {
+        bytemuck::cast_slice(self.content(view))
+    }
+
+    /// The next number of 0..n.
+    pub fn below(&mut self, n: usize) -> usize {
+        self.noise.below(n)
+    }
+
+    /// Closes the case around one operation.
+    pub fn finish(self, name: impl Into<String>, tolerance: f32, op: Op) -> Case {
+        let mut plan = PlanBuilder::new(op.kernel.name);
+        let kernel = op.kernel.name;
+        plan.push(op);
+        Case {
+            kernel,
+            name: name.into(),
+            layout: self.layout,
+            plan: plan.finish(),
+            inputs: self.inputs,
+            outputs: self.outputs,
+            tolerance,
+            floor: f32::MIN_POSITIVE,
+        }
+    }
+}
+
+/// Sizes around the edges of tiles and workgroups.
+const SIZES: [usize; 7] = [1, 3, 63, 65, 127, 257, 1000];
+/// Numbers that go through a few exact or nearly exact operations.
+const CLOSE: f32 = 4e-6;
+/// Sums, exponentials and divisions, whose last bits are each device's own.
+const SUMMED: f32 = 2e-5;
+
+/// Every case of every kernel.
+pub fn all() -> Vec<Case> {
+    let mut cases = Vec::new();
+    elementwise(&mut cases);
+    normalisation(&mut cases);
+    rows(&mut cases);
+    optimiser(&mut cases);
+    loss(&mut cases);
+    matmuls(&mut cases);
+    attentions(&mut cases);
+    for (i, case) in cases.iter_mut().enumerate() {
+        case.name = format!("{i}: {}", case.name);
+    }
+    cases
+}
+
+/// 65,535 workgroups of 256 is what one dimension of a grid holds.
+const FOLDED: usize = 65_535 * 256 + 300;
+
+fn elementwise(cases: &mut Vec<Case>) {
+    for count in SIZES.into_iter().chain([FOLDED]) {
+        let mut b = CaseBuilder::new(count as u32);
+        // The folded one is too large for noise to be made quickly.
+        let x = if count == FOLDED { b.layout.buffer("x", count, Category::Workspace) } else { b.floats(count, 1.0) };
+        b.output(x, count);
+        cases.push(b.finish(format!("count {count}"), 0.0, fill(x, count, 1.5)));
+    }
+    for count in SIZES {
+        // 100 is far beyond where e^-x overflows or vanishes.
+        for scale in [4.0, 100.0] {
+            let mut b = CaseBuilder::new(count as u32);
+            let (gate, up, y) = (b.floats(count, scale), b.floats(count, 1.0), b.noisy_output(count));
+            cases.push(b.finish(format!("count {count}, gate to {scale}"), SUMMED, swiglu(gate, up, y, count)));
+            let mut b = CaseBuilder::new(count as u32);
+            let (dy, gate, up) = (b.floats(count, 1.0), b.floats(count, scale), b.noisy_output(count));
+            b.output(gate, count);
+            cases.push(b.finish(format!("count {count}, gate to {scale}"), SUMMED, swiglu_grad(dy, gate, up, count)));
+        }
+        for (p, accumulate) in [(0.0, false), (0.1, true), (0.5, false), (0.9, true)] {
+            let mut b = CaseBuilder::new(count as u32);
+            let (step, x, y) = (b.step(1, 1.0, 0xdead_beef), b.floats(count, 1.0), b.noisy_output(count));
+            let op = dropout(step, x, y, count, p, 7, accumulate);
+            cases.push(b.finish(format!("count {count}, p {p}, accumulate {accumulate}"), CLOSE, op));
+        }
+    }
+    for tokens in [1, 3, 65] {
+        for (heads, head_dim) in [(1, 16), (3, 64), (2, 80), (1, 128), (3, 256), (1, 2)] {
+            for inverse in [false, true] {
+                let mut b = CaseBuilder::new(tokens as u32);
+                let positions: Vec<u32> = (0..tokens).map(|_| b.below(100) as u32).collect();
+                let positions = b.words(&positions);
+                let frequencies: Vec<f64> = (0..head_dim / 2).map(|i| 10_000f64.powf(-2.0 * i as f64 / head_dim as f64)).collect();
+                let (angles, x) = (b.given(&table(&frequencies, 100)), b.noisy_output(tokens * heads * head_dim));
+                let op = rope(positions, angles, x, tokens, heads, head_dim, inverse);
+                cases.push(b.finish(format!("{tokens} tokens, {heads} heads of {head_dim}, inverse {inverse}"), CLOSE, op));
+            }
+        }
+    }
+}
+
+/// Large enough to be seen in the result.
+const EPS: f32 = 0.05;
+
+fn normalisation(cases: &mut Vec<Case>) {
+    let shapes = [(1, 1), (1, 3), (3, 63), (63, 65), (65, 127), (2, 256), (1, 1025), (127, 1)];
+    for (rows, width) in shapes.into_iter().chain([(70_000, 3)]) {
+        let mut b = CaseBuilder::new(rows as u32);
+        let (x, w, y) = (b.floats(rows * width, 2.0), b.floats(width, 1.0), b.noisy_output(rows * width));
+        cases.push(b.finish(format!("{rows} rows of {width}"), SUMMED, rms_norm(x, w, y, rows, width, EPS)));
+        for accumulate in [false, true] {
+            if rows > 1000 && accumulate {
+                continue;
+            }
+            let mut b = CaseBuilder::new(rows as u32);
+            let (x, w, dy) = (b.floats(rows * width, 2.0), b.floats(width, 1.0), b.floats(rows * width, 1.0));
+            let (dx, r) = (b.noisy_output(rows * width), b.noisy_output(rows));
+            let op = rms_norm_grad(x, w, dy, dx, r, rows, width, EPS, accumulate);
+            cases.push(b.finish(format!("{rows} rows of {width}, accumulate {accumulate}"), SUMMED, op));
+        }
+        if rows > 1000 {
+            continue;
+        }
+        let mut b = CaseBuilder::new(rows as u32);
+        let (x, dy, r, dw) = (b.floats(rows * width, 2.0), b.floats(rows * width, 1.0), b.floats(rows, 1.0), b.noisy_output(width));
+        cases.push(b.finish(format!("{rows} rows of {width}"), SUMMED, rms_norm_weight_grad(x, dy, r, dw, rows, width)));
+        let mut b = CaseBuilder::new(rows as u32);
+        let (x, out) = (b.floats(rows * width, 1.0), b.noisy_output(width));
+        cases.push(b.finish(format!("{rows} rows of {width}"), SUMMED, column_sum(x, out, rows, width)));
+    }
+}
+
+fn rows(cases: &mut Vec<Case>) {
+    for format in [Format::F32, Format::F16, Format::Bf16] {
+        // Odd widths: in 16 bits every other row begins in the middle of a word.
+        for (tokens, hidden) in [(1, 1), (3, 3), (65, 63), (63, 65), (127, 16)] {
+            // Pieces of a table of 40 rows: all, the first, one in the middle, one that no token meets.
+            for (first, count) in [(0, 40), (0, 13), (13, 14), (40, 5)] {
+                let mut b = CaseBuilder::new(hidden as u32);
+                let ids: Vec<u32> = (0..tokens).map(|_| b.below(40) as u32).collect();
+                let (ids, rows, y) = (b.words(&ids), b.weight(count * hidden, format), b.noisy_output(tokens * hidden));
+                let name = format!("{tokens} tokens of {hidden}, {format:?}, table rows {first}+{count}");
+                cases.push(b.finish(name, 0.0, embedding(ids, rows, format, first, count, y, tokens, hidden)));
+            }
+        }
+    }
+    for (count, width) in [(1, 1), (3, 63), (65, 65), (127, 3), (63, 256)] {
+        for first in [0, 5] {
+            let mut b = CaseBuilder::new(width as u32);
+            let others = count + 7;
+            // Every fourth index is none, the rest are different: 3 is prime to every `others` above.
+            let index: Vec<u32> = (0..first + count).map(|i| if i % 4 == 3 { NONE } else { (i * 3 % others) as u32 }).collect();
+            let index = b.words(&index);
+            let (x, y) = (b.floats(others * width, 1.0), b.noisy_output(count * width));
+            let op = gather_rows(index, first, x, others, y, count, width);
+            cases.push(b.finish(format!("{count} rows of {width} from index {first}"), 0.0, op));
+            let mut b = CaseBuilder::new(width as u32);
+            let index: Vec<u32> = (0..first + count).map(|i| if i % 4 == 3 { NONE } else { ((i + 2) % others) as u32 }).collect();
+            let index = b.words(&index);
+            let (x, y) = (b.floats(count * width, 1.0), b.noisy_output(others * width));
+            let op = scatter_rows(index, first, x, y, others, count, width);
+            cases.push(b.finish(format!("{count} rows of {width} from index {first}"), 0.0, op));
+        }
+    }
+    for (positions, hidden, capacity) in [(1, 1, 1), (3, 63, 5), (127, 65, 40), (300, 3, 64), (9, 2, 70_000)] {
+        let pieces = [(0, 40), (0, 13), (13, 14), (40, 5)];
+        for (first, count) in pieces.into_iter().take(if capacity > 1000 { 1 } else { 4 }) {
+            let mut b = CaseBuilder::new(hidden as u32);
+            let tokens: Vec<usize> = (0..positions).map(|_| b.below(40)).collect();
+            let (ids, starts, order) = groups(&tokens, capacity);
+            let groups = Groups { ids: b.words(&ids), starts: b.words(&starts), order: b.words(&order), groups: capacity };
+            let (dy, dtable) = (b.floats(positions * hidden, 1.0), b.noisy_output(count * hidden));
+            let name = format!("{positions} positions of {hidden}, {capacity} groups, table rows {first}+{count}");
+            cases.push(b.finish(name, SUMMED, embedding_grad(groups, dy, dtable, first, count, hidden)));
+        }
+    }
+}
+
+/// Positions grouped by token, padded with empty groups: what [`Groups`] points to.
+pub fn groups(tokens: &[usize], capacity: usize) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
+    let mut order: Vec<u32> = (0..tokens.len() as u32).collect();
+    order.sort_by_key(|&at| (tokens[at as usize], at));
+    let (mut ids, mut starts) = (Vec::new(), Vec::new());
+    for (i, at) in order.iter().enumerate() {
+        let id = tokens[*at as usize] as u32;
+        if ids.last() != Some(&id) {
+            ids.push(id);
+            starts.push(i as u32);
+        }
+    }
+    assert!(ids.len() <= capacity, "{} distinct tokens, {capacity} groups", ids.len());
+    starts.resize(capacity + 1, tokens.len() as u32);
+    ids.resize(capacity, NONE);
+    (ids, starts, order)
+}
+
+fn optimiser(cases: &mut Vec<Case>) {
+    for count in [1, 255, 257, 100_003] {
+        for first in [0, PARTIALS] {
+            let mut b = CaseBuilder::new(count as u32);
+            let (x, partials) = (b.floats(count, 1.0), b.noisy_output(2 * PARTIALS));
+            cases.push(b.finish(format!("{count} numbers, partials from {first}"), SUMMED, sum_squares(x, count, partials, first)));
+        }
+    }
+    for count in [1, 63, 256, 1024] {
+        for max_norm in [0.0, 0.5, 1e9] {
+            for (fault, partial, loss) in [
+                ("finite", 0.25, 2.0),
+                ("a NaN among the partials", f32::NAN, 2.0),
+                ("an infinity among the partials", f32::INFINITY, 2.0),
+                ("a NaN as the loss", 0.25, f32::NAN),
+                ("an infinite loss", 0.25, f32::INFINITY),
+            ] {
+                let mut b = CaseBuilder::new(count as u32);
+                let mut values: Vec<f32> = (0..count).map(|i| (i % 7) as f32).collect();
+                values[count - 1] = partial;
+                let partials = b.given(&values);
+                let mut words = [0.0; METRIC_WORDS];
+                words[metrics::LOSS] = loss;
+                let out = b.given(&words);
+                b.output(out, METRIC_WORDS);
+                cases.push(b.finish(
+                    format!("{count} partials, largest norm {max_norm}, {fault}"),
+                    CLOSE,
+                    clip(partials, count, out, max_norm),
+                ));
+            }
+        }
+    }
+    for count in SIZES {
+        for (scale, weight_decay) in [(1.0, 0.0), (0.3, 0.1), (-1.0, 0.1), (0.0, 0.01)] {
+            let mut b = CaseBuilder::new(count as u32);
+            let mut words = [0.0; METRIC_WORDS];
+            words[metrics::CLIP] = scale;
+            let (step, by, gradients) = (b.step(1, 1.0, 0), b.given(&words), b.floats(count, 1.0));
+            let (values, first) = (b.noisy_output(count), b.noisy_output(count));
+            let squares: Vec<f32> = (0..count).map(|i| 0.01 + (i % 11) as f32 * 0.1).collect();
+            let second = b.given(&squares);
+            b.output(second, count);
+            let with = AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay };
+            let op = adamw(step, by, gradients, values, first, second, count, with);
+            cases.push(b.finish(format!("{count} values, clip {scale}, decay {weight_decay}"), SUMMED, op));
+        }
+    }
+}
+
+fn loss(cases: &mut Vec<Case>) {
+    for vocabulary in [1, 3, 63, 65, 255, 256, 257, 2049, 32_003] {
+        for (rows, first_row) in [(1, 0), (5, 2)] {
+            for gradient in [false, true] {
+                let mut b = CaseBuilder::new(vocabulary as u32);
+                let targets: Vec<u32> = (0..first_row + rows).map(|i| if i % 3 == 1 { NONE } else { b.below(vocabulary) as u32 }).collect();
+                let (targets, step) = (b.words(&targets), b.step(9, 0.125, 0));
+                let (logits, losses) = (b.floats(rows * vocabulary, 30.0), b.noisy_output(first_row + rows));
+                b.output(logits, rows * vocabulary);
+                let op = cross_entropy(targets, step, logits, losses, first_row, rows, vocabulary, gradient);
+                let name = format!("{rows} rows of {vocabulary} from row {first_row}, gradient {gradient}");
+                cases.push(b.finish(name, SUMMED, op));
+            }
+        }
+    }
+    // A run that diverges must not look well on any device.
+    for vocabulary in [3, 300] {
+        for (value, gradient) in [(f32::NAN, false), (f32::NAN, true), (f32::INFINITY, false)] {
+            let mut b = CaseBuilder::new(vocabulary as u32);
+            let mut values: Vec<f32> = (0..vocabulary).map(|i| (i % 5) as f32).collect();
+            values[1] = value;
+            let (targets, step, logits, losses) = (b.words(&[2]), b.step(1, 1.0, 0), b.given(&values), b.noisy_output(1));
+            b.output(logits, vocabulary);
+            let op = cross_entropy(targets, step, logits, losses, 0, 1, vocabulary, gradient);
+            cases.push(b.finish(format!("1 row of {vocabulary} with {value}, gradient {gradient}"), SUMMED, op));
+        }
+    }
+    for capacity in [1, 63, 65, 1000] {
+        for active in [0, 1, 64, 5000] {
+            let mut b = CaseBuilder::new(capacity as u32);
+            let (step, losses, out) = (b.step(active, 0.01, 0), b.floats(capacity, 5.0), b.noisy_output(METRIC_WORDS));
+            cases.push(b.finish(format!("{active} rows of {capacity}"), SUMMED, loss_sum(step, losses, out, capacity)));
+        }
+    }
+}
+
+/// How a product's matrices lie: x W^T, g W, g^T x.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Product {
+    /// A [m, k], B a weight [n, k].
+    Forward,
+    /// A [m, k], B a weight [k, n].
+    InputGradient,
+    /// A [k, m], B [k, n].
+    WeightGradient,
+}
+
+impl Product {
+    /// Every layout.
+    pub const ALL: [Self; 3] = [Self::Forward, Self::InputGradient, Self::WeightGradient];
+
+    /// A and B over these views.
+    pub fn matrices(self, a: View, b: View, m: usize, n: usize, k: usize) -> (Matrix, Matrix) {
+        match self {
+            Self::Forward => (Matrix::rows(a, k), Matrix::rows(b, k).transposed()),
+            Self::InputGradient => (Matrix::rows(a, k), Matrix::rows(b, n)),
+            Self::WeightGradient => (Matrix::rows(a, m).transposed(), Matrix::rows(b, n)),
+        }
+    }
+}
+
+/// Sizes m, n, k of products, around the edges of the shader's tiles of 64 x 64 x 16.
+pub const PRODUCTS: [[usize; 3]; 8] =
+    [[1, 1, 1], [3, 65, 63], [63, 3, 1], [65, 127, 64], [127, 130, 17], [1, 256, 128], [130, 1, 33], [64, 64, 16]];
+
+fn matmuls(cases: &mut Vec<Case>) {
+    for [m, n, k] in PRODUCTS {
+        for layout in Product::ALL {
+            for format in [Format::F32, Format::F16, Format::Bf16] {
+                for extra in ["nothing", "alpha", "accumulate", "bias", "residual", "all"] {
+                    // Every extra with one format and every format with one extra; the rest is the same code again.
+                    if format != Format::Bf16 && extra != "nothing" {
+                        continue;
+                    }
+                    let mut b = CaseBuilder::new((m * 31 + n * 7 + k) as u32);
+                    let has = |which: &str| extra == which || extra == "all";
+                    let (a_view, b_view) = (b.floats(m * k, 1.0), b.weight(n * k, format));
+                    let (left, right) = layout.matrices(a_view, b_view, m, n, k);
+                    let (bias, residual, c) = (b.floats(n + 5, 1.0), b.floats(m * n, 1.0), b.noisy_output(m * n));
+                    let op = MatMul {
+                        format,
+                        alpha: if has("alpha") { 0.3 } else { 1.0 },
+                        accumulate: has("accumulate"),
+                        bias: has("bias").then_some((bias, 5)),
+                        residual: has("residual").then_some(residual),
+                        ..MatMul::new(m, n, k, left, right, Matrix::rows(c, n))
+                    };
+                    cases.push(b.finish(format!("{m} x {n} x {k}, {layout:?}, {format:?}, with {extra}"), SUMMED, op.op()));
+                }
+            }
+        }
+    }
+    matmuls_inside(cases);
+    matmuls_with_diagonal(cases);
+    matmuls_of_blocks(cases);
+}
+
+/// Matrices that are columns of wider ones, as the parts of a fused projection are.
+fn matmuls_inside(cases: &mut Vec<Case>) {
+    for (m, n, k) in [(3, 5, 7), (65, 66, 67)] {
+        let mut b = CaseBuilder::new(m as u32);
+        let (wide_k, wide_n) = (k + 9, n + 4);
+        let (a, w, c) = (b.floats(m * wide_k, 1.0), b.weight(n * wide_k, Format::F16), b.noisy_output(m * wide_n));
+        let weight = Matrix::rows(w, wide_k).at(3).transposed();
+        let product = MatMul::new(m, n, k, Matrix::rows(a, wide_k).at(9), weight, Matrix::rows(c, wide_n).at(2));
+        cases.push(b.finish(format!("{m} x {n} x {k} inside wider matrices"), SUMMED, MatMul { format: Format::F16, ..product }.op()));
+    }
+}
+
+fn matmuls_with_diagonal(cases: &mut Vec<Case>) {
+    // Inputs and outputs of the whole weight, blocks, and the piece of its rows that is multiplied with.
+    for (inputs, outputs, blocks, first, count) in [
+        (16usize, 16usize, 4, 0, 16),
+        (64, 128, 8, 0, 128),
+        (128, 64, 8, 0, 64),
+        (65, 127, 1, 0, 127),
+        (63, 65, 4, 0, 65),
+        (65, 63, 8, 0, 63),
+        (130, 257, 3, 100, 157),
+        (130, 257, 3, 0, 100),
+        (3, 1, 1, 0, 1),
+        (100, 7, 4, 3, 2),
+    ] {
+        // Where blocks do not divide a side, the last one is padded.
+        let (block_in, block_out) = (inputs.div_ceil(blocks), outputs.div_ceil(blocks));
+        for columns_are_outputs in [true, false] {
+            for format in [Format::F32, Format::F16, Format::Bf16] {
+                for m in [1, 65] {
+                    let mut b = CaseBuilder::new((inputs + outputs) as u32);
+                    let (layout, n, k) =
+                        if columns_are_outputs { (Product::Forward, count, inputs) } else { (Product::InputGradient, inputs, count) };
+                    let (a_view, w) = (b.floats(m * k, 1.0), b.weight(count * inputs, format));
+                    let (left, right) = layout.matrices(a_view, w, m, n, k);
+                    let (view, c) = (b.floats(blocks * block_in * block_out, 1.0), b.noisy_output(m * n));
+                    let diagonal = Some(Diagonal { view, block_in, block_out, first_output: first, columns_are_outputs });
+                    let op = MatMul { format, diagonal, ..MatMul::new(m, n, k, left, right, Matrix::rows(c, n)) };
+                    let name =
+                        format!("{m} rows, weight {outputs} x {inputs} from row {first}+{count}, {blocks} blocks, {layout:?}, {format:?}");
+                    cases.push(b.finish(name, SUMMED, op.op()));
+                }
+            }
+        }
+    }
+}
+
+/// Products of DiaBlo's blocks alone: their gradients, and their part of a product.
+fn matmuls_of_blocks(cases: &mut Vec<Case>) {
+    for (tokens, inputs, outputs, blocks) in [(1, 16usize, 16usize, 4), (65, 128, 64, 8), (127, 65, 63, 8), (33, 100, 7, 4), (3, 5, 130, 4)]
+    {
+        let (block_in, block_out) = (inputs.div_ceil(blocks), outputs.div_ceil(blocks));
+        let size = block_in * block_out;
+        for accumulate in [false, true] {
+            let mut b = CaseBuilder::new((tokens + inputs) as u32);
+            let (x, g, d) = (b.floats(tokens * inputs, 1.0), b.floats(tokens * outputs, 1.0), b.noisy_output(blocks * size));
+            let left = Matrix::rows(x, inputs).transposed().every(block_in);
+            let right = Matrix::rows(g, outputs).every(block_out);
+            let op = MatMul {
+                batch: blocks,
+                alpha: 0.5,
+                accumulate,
+                limits: Some([inputs, outputs, usize::try_from(u32::MAX).unwrap_or(usize::MAX)]),
+                ..MatMul::new(block_in, block_out, tokens, left, right, Matrix::rows(d, block_out).every(size))
+            };
+            let name = format!("gradient of {blocks} blocks of {inputs} x {outputs}, {tokens} tokens, accumulate {accumulate}");
+            cases.push(b.finish(name, SUMMED, op.op()));
+            let mut b = CaseBuilder::new((tokens + inputs) as u32);
+            let (x, d, y) = (b.floats(tokens * inputs, 1.0), b.floats(blocks * size, 1.0), b.noisy_output(tokens * outputs));
+            let left = Matrix::rows(x, inputs).every(block_in);
+            let right = Matrix::rows(d, block_out).every(size);
+            let op = MatMul {
+                batch: blocks,
+                accumulate,
+                limits: Some([usize::try_from(u32::MAX).unwrap_or(usize::MAX), outputs, inputs]),
+                ..MatMul::new(tokens, block_out, block_in, left, right, Matrix::rows(y, outputs).every(block_out))
+            };
+            let name = format!("{blocks} blocks of {inputs} x {outputs} alone, {tokens} tokens, accumulate {accumulate}");
+            cases.push(b.finish(name, SUMMED, op.op()));
+        }
+    }
+}
+
+/// Spans of tokens: what each may look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// All before and itself.
+    Causal,
+    /// Those of its own document; documents are of 7, 8, 9, ... tokens.
+    Documents,
+    /// The last 20.
+    Window,
+    /// As documents; every fifth token is padding and sees nothing.
+    Holes,
+}
+
+impl Mask {
+    /// Every mask.
+    pub const ALL: [Self; 4] = [Self::Causal, Self::Documents, Self::Window, Self::Holes];
+
+    /// First key and one past the last, for each token of each row.
+    pub fn spans(self, rows: usize, queries: usize) -> Vec<[u32; 2]> {
+        let mut spans = Vec::new();
+        for row in 0..rows {
+            let (mut begin, mut length) = (0, 7 + row);
+            for token in 0..queries {
+                if token >= begin + length {
+                    begin = token;
+                    length += 1;
+                }
+                let first = match self {
+                    Self::Causal => 0,
+                    Self::Window => token.saturating_sub(19),
+                    Self::Documents | Self::Holes => begin,
+                };
+                let empty = self == Self::Holes && token % 5 == 2;
+                spans.push(if empty { [0, 0] } else { [first as u32, token as u32 + 1] });
+            }
+        }
+        spans
+    }
+}
+
+/// An attention's buffers with noise in them, `stats` as the forward pass leaves it.
+pub struct AttentionViews {
+    /// Queries.
+    pub q: View,
+    /// Keys.
+    pub k: View,
+    /// Values.
+    pub v: View,
+    /// Upstream gradient.
+    pub dy: View,
+    /// First and last keys.
+    pub spans: View,
+    /// The result.
+    pub y: View,
+    /// Log-sum-exp and delta.
+    pub stats: View,
+}
+
+/// Lays out an attention; y and stats are computed by the CPU's twins, so that gradients are tried on their own.
+pub fn attention_views(b: &mut CaseBuilder, s: &Attention, spans: &[[u32; 2]]) -> AttentionViews {
+    let asked = s.rows * s.queries * s.heads;
+    let held = s.rows * s.keys * s.kv_heads * s.head_dim;
+    let (q, k, v) = (b.floats(asked * s.head_dim, 2.0), b.floats(held, 2.0), b.floats(held, 1.0));
+    let dy = b.floats(asked * s.head_dim, 1.0);
+    let spans = b.words(bytemuck::cast_slice(spans));
+    let run = |b: &CaseBuilder, outputs: Vec<(View, usize)>, op: Op| {
+        let copy = CaseBuilder { layout: b.layout.clone(), inputs: b.inputs.clone(), outputs, noise: b.noise.clone() };
+        copy.finish("forward", 0.0, op).floats(&Device::Cpu).unwrap_or_default()
+    };
+    let (y, stats) = (b.floats(asked * s.head_dim, 1.0), b.floats(asked * 2, 1.0));
+    let forward = run(b, vec![(y, asked * s.head_dim), (stats, asked * 2)], s.forward(q, k, v, spans, y, stats));
+    b.set(y, &forward[0]);
+    b.set(stats, &forward[1]);
+    let delta = run(b, vec![(stats, asked * 2)], attention_delta(y, dy, stats, asked, s.head_dim));
+    b.set(stats, &delta[0]);
+    AttentionViews { q, k, v, dy, spans, y, stats }
+}
+
+impl CaseBuilder {
+    fn set(&mut self, view: View, values: &[f32]) {
+        for (_, words) in self.inputs.iter_mut().filter(|(v, _)| *v == view) {
+            words[..values.len()].copy_from_slice(bytemuck::cast_slice(values));
+        }
+    }
+}
+
+fn attentions(cases: &mut Vec<Case>) {
+    // rows, tokens, heads, kv_heads, head_dim
+    let shapes = [
+        (1, 1, 1, 1, 16),
+        (2, 3, 2, 1, 64),
+        (1, 63, 3, 1, 80),
+        (2, 65, 4, 4, 16),
+        (1, 127, 8, 1, 16),
+        (1, 64, 2, 2, 128),
+        (1, 130, 2, 1, 64),
+        (1, 65, 2, 1, 256),
+        (3, 20, 3, 3, 1),
+    ];
+    for (i, (rows, tokens, heads, kv_heads, head_dim)) in shapes.into_iter().enumerate() {
+        for mask in Mask::ALL {
+            let s = Attention { rows, queries: tokens, keys: tokens, heads, kv_heads, head_dim, scale: (head_dim as f32).powf(-0.5) };
+            let spans = mask.spans(rows, tokens);
+            let name = format!("{rows} x {tokens} tokens, {heads}/{kv_heads} heads of {head_dim}, {mask:?}");
+            let (asked, held) = (rows * tokens * heads, rows * tokens * kv_heads * head_dim);
+            let start = || {
+                let mut b = CaseBuilder::new(i as u32);
+                let v = attention_views(&mut b, &s, &spans);
+                (b, v)
+            };
+            let (mut b, v) = start();
+            let (y, stats) = (b.noisy_output(asked * head_dim), b.noisy_output(asked * 2));
+            cases.push(b.finish(&name, SUMMED, s.forward(v.q, v.k, v.v, v.spans, y, stats)));
+            let (mut b, v) = start();
+            b.output(v.stats, asked * 2);
+            cases.push(b.finish(&name, SUMMED, attention_delta(v.y, v.dy, v.stats, asked, head_dim)));
+            // With one key the softmax has no slope: the gradient is what rounding leaves of numbers around 1.
+            let (mut b, v) = start();
+            let dq = b.noisy_output(asked * head_dim);
+            cases.push(b.finish(&name, SUMMED, s.grad_q(v.q, v.k, v.v, v.dy, v.stats, v.spans, dq)).with_floor(1.0));
+            let (mut b, v) = start();
+            let (dk, dv) = (b.noisy_output(held), b.noisy_output(held));
+            cases.push(b.finish(&name, SUMMED, s.grad_kv(v.q, v.k, v.v, v.dy, v.stats, v.spans, dk, dv)).with_floor(1.0));
+        }
+    }
+    // Decoding: few queries look at many cached keys.
+    for (rows, queries, keys) in [(3, 1, 65), (1, 2, 130), (2, 3, 64)] {
+        let s = Attention { rows, queries, keys, heads: 4, kv_heads: 2, head_dim: 64, scale: 0.125 };
+        let spans: Vec<[u32; 2]> = (0..rows * queries).map(|i| [i as u32, (keys - queries + i % queries + 1) as u32]).collect();
+        let mut b = CaseBuilder::new(keys as u32);
+        let v = attention_views(&mut b, &s, &spans);
+        let (y, stats) = (b.noisy_output(rows * queries * 4 * 64), b.noisy_output(rows * queries * 4 * 2));
+        let op = s.forward(v.q, v.k, v.v, v.spans, y, stats);
+        cases.push(b.finish(format!("{rows} x {queries} queries of {keys} keys"), SUMMED, op));
+    }
+}

@@ -1,0 +1,323 @@
+//! Shaders against their twins on whatever adapter there is, and twins that call a matrix library against plain loops in f64.
+
+use diablo::check::{check, check_cases, compare};
+use diablo::device::{Device, Kernel};
+use diablo::kernels::cases::{self, Case};
+
+/// The software driver where there is one, so that the test is the same everywhere; else any adapter.
+fn adapter() -> Option<Device> {
+    let found = Device::open("llvmpipe").or_else(|_| Device::open("gpu")).ok();
+    if found.is_none() {
+        println!("skipped: no Vulkan adapter");
+    }
+    found
+}
+
+#[test]
+fn every_shader_does_what_its_twin_does() {
+    let Some(device) = adapter() else { return };
+    let report = check(&device, &mut |_| ()).expect("the device runs every case");
+    println!("{report}");
+    let wrong: Vec<String> = report.wrong().map(ToString::to_string).collect();
+    assert!(report.ok(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_kernel_has_cases() {
+    let cases = cases::all();
+    for kernel in diablo::kernels::ALL {
+        assert!(cases.iter().any(|c| c.kernel == kernel.name), "{} has no case", kernel.name);
+    }
+}
+
+// A check that cannot fail says nothing.
+
+#[test]
+fn a_wrong_number_is_noticed() {
+    let cases = cases::all();
+    let case = cases.iter().find(|c| c.kernel == "rms_norm" && c.outputs[0].1 > 200 && c.outputs[0].1 % 64 != 0).expect("such a case");
+    let want = case.run(&Device::Cpu).expect("the CPU runs");
+    assert!(compare(case, &want, &want).ok());
+    let altered = |index: usize, f: fn(f32) -> f32| {
+        let mut got = want.clone();
+        got[0][index] = f(f32::from_bits(got[0][index])).to_bits();
+        compare(case, &got, &want)
+    };
+    let largest = want[0][..200].iter().enumerate().max_by_key(|(_, w)| *w & 0x7fff_ffff).expect("200 numbers").0;
+    let off = altered(largest, |x| x * 1.001);
+    assert!(!off.ok() && off.worst.expect("a difference").index == largest, "{off}");
+    assert!(altered(largest, |x| f32::from_bits(x.to_bits() + 1)).ok(), "the last bit is each device's own");
+    for bad in [|_| f32::NAN, |_| f32::INFINITY] {
+        assert!(!altered(3, bad).ok(), "not a number on one side");
+        let mut both = want.clone();
+        both[0][3] = bad(0.0).to_bits();
+        assert!(compare(case, &both, &both).ok(), "the same on both sides");
+    }
+    let past = altered(case.outputs[0].1, |x| x + 1.0);
+    assert!(past.overrun && !past.ok(), "a word past the output changed");
+}
+
+/// Kernel, text of its shader, what stands there instead.
+const FAULTS: [(&str, &str, &str); 18] = [
+    ("fill", "params.value;", "params.value * 1.001;"),
+    ("matmul", "params.first_output + col", "col"),
+    ("matmul", "params.first_output + row", "row"),
+    ("matmul", "let k = min(params.k,", "let k = max(params.k,"),
+    ("matmul", "k0 += TILE_K", "k0 += TILE_K + 1u"),
+    ("attention", "total *= shrink;", ""),
+    ("attention", "var first = span.x;", "var first = 0u;"),
+    ("attention_grad_q", "sum[c] * params.scale", "sum[c]"),
+    ("attention_grad_kv", "head < (kv_head + 1u) * group", "head < kv_head * group + 1u"),
+    ("attention_grad_kv", "span.x <= token", "true"),
+    ("embedding", "id - params.first_row >= params.rows", "false"),
+    ("cross_entropy", "i == goal", "i == 0u"),
+    ("rms_norm", " + params.eps", ""),
+    // A diverged run would look well.
+    ("cross_entropy", "return x;", ""),
+    ("adamw", "|| scale < 0.0", ""),
+    ("clip", "finite(total)", "true"),
+    ("sum_squares", "params.first + workgroup.x", "workgroup.x"),
+    ("dropout", "hash(params.salt)", "params.salt"),
+];
+
+#[test]
+fn faults_in_shaders_are_noticed() {
+    let Some(device) = adapter() else { return };
+    for (i, (name, from, to)) in FAULTS.into_iter().enumerate() {
+        let kernel = diablo::kernels::ALL.iter().find(|k| k.name == name).expect("a kernel");
+        let text = kernel.wgsl();
+        assert!(text.contains(from), "{name}.wgsl no longer has {from:?}");
+        // Pipelines are kept by name, so the altered one needs its own. It lives as long as the test.
+        let source: &'static [&'static str] = vec![&*text.replace(from, to).leak()].leak();
+        let altered: &'static Kernel =
+            Box::leak(Box::new(Kernel { name: format!("{name}, fault {i}").leak(), source, bindings: kernel.bindings, run: kernel.run }));
+        let found = cases::all().into_iter().filter(|c| c.kernel == name).any(|mut case| {
+            case.plan.ops[0].kernel = altered;
+            !check_cases(&device, &[case], &mut |_| ()).expect("it runs").ok()
+        });
+        assert!(found, "{name}.wgsl with {to:?} in place of {from:?} passes every case");
+    }
+}
+
+// The twins that call a matrix library, against their definition as plain loops.
+
+/// What an operation was given: views as the case filled them, parameters as the shader sees them.
+struct Given<'a> {
+    case: &'a Case,
+    params: &'a [u32],
+}
+
+impl<'a> Given<'a> {
+    fn new(case: &'a Case) -> Self {
+        Self { case, params: &case.plan.ops[0].params }
+    }
+
+    fn words(&self, binding: usize) -> &'a [u32] {
+        let view = self.case.plan.ops[0].views[binding];
+        &self.case.inputs.iter().find(|(v, _)| *v == view).expect("every view is filled").1
+    }
+
+    fn numbers(&self, binding: usize) -> Vec<f64> {
+        self.words(binding).iter().map(|w| f64::from(f32::from_bits(*w))).collect()
+    }
+
+    fn param(&self, index: usize) -> usize {
+        self.params[index] as usize
+    }
+
+    fn param_f64(&self, index: usize) -> f64 {
+        f64::from(f32::from_bits(self.params[index]))
+    }
+}
+
+/// Whether the twin gives `want`, output by output.
+fn agrees(case: &Case, want: &[Vec<f64>]) {
+    let got = case.floats(&Device::Cpu).expect("the CPU runs");
+    for (output, (got, want)) in got.iter().zip(want).enumerate() {
+        let largest = want.iter().fold(f64::from(case.floor), |a, x| a.max(x.abs()));
+        for (i, (got, want)) in got.iter().zip(want).enumerate() {
+            let error = (f64::from(*got) - want).abs() / largest;
+            assert!(error <= 1e-5, "{} {}: output {output} at {i} is {got}, not {want}", case.kernel, case.name);
+        }
+    }
+}
+
+fn each(kernel: &str, define: impl Fn(&Given<'_>) -> Vec<Vec<f64>>) {
+    let cases: Vec<Case> = cases::all().into_iter().filter(|c| c.kernel == kernel).collect();
+    assert!(!cases.is_empty());
+    for case in &cases {
+        agrees(case, &define(&Given::new(case)));
+    }
+}
+
+fn widened(words: &[u32], format: u32, index: usize) -> f64 {
+    let half = || (words[index / 2] >> (16 * (index % 2))) as u16;
+    f64::from(match format {
+        0 => f32::from_bits(words[index]),
+        1 => half::f16::from_bits(half()).to_f32(),
+        _ => half::bf16::from_bits(half()).to_f32(),
+    })
+}
+
+#[test]
+fn matmul_is_its_definition() {
+    each("matmul", |g| {
+        // In the order of the shader's struct.
+        let [m, n, k, flags, a0, a_row, a_col, a_batch, b0, b_row, b_col, b_batch, c0, c_row, c_batch]: [usize; 15] =
+            std::array::from_fn(|i| g.param(i));
+        let alpha = g.param_f64(15);
+        let [m_limit, n_limit, k_limit, block_in, block_out, first, bias0, batch]: [usize; 8] = std::array::from_fn(|i| g.param(16 + i));
+        let format = g.case.plan.ops[0].constants.iter().find(|c| c.0 == "FORMAT").map_or(0, |c| c.1);
+        let (a, b, diagonal, bias, residual, mut c) = (g.numbers(0), g.words(1), g.numbers(2), g.numbers(3), g.numbers(4), g.numbers(5));
+        let entry = |output: usize, input: usize| {
+            if output / block_out == input / block_in { diagonal[input * block_out + output % block_out] } else { 0.0 }
+        };
+        for z in 0..batch {
+            for i in (0..m).filter(|i| z * m + i < m_limit) {
+                for j in (0..n).filter(|j| z * n + j < n_limit) {
+                    let mut sum = 0.0;
+                    for l in (0..k).filter(|l| z * k + l < k_limit) {
+                        let d = match flags & 24 {
+                            8 => entry(first + j, l),
+                            16 => entry(first + l, j),
+                            _ => 0.0,
+                        };
+                        sum += a[a0 + z * a_batch + i * a_row + l * a_col]
+                            * (widened(b, format, b0 + z * b_batch + l * b_row + j * b_col) + d);
+                    }
+                    let at = c0 + z * c_batch + i * c_row + j;
+                    let added = |flag: usize, x: f64| if flags & flag != 0 { x } else { 0.0 };
+                    let on_top = added(1, c[at])
+                        + if flags & 2 != 0 { bias[bias0 + j] } else { 0.0 }
+                        + if flags & 4 != 0 { residual[at] } else { 0.0 };
+                    c[at] = alpha * sum + on_top;
+                }
+            }
+        }
+        c.truncate(g.case.outputs[0].1);
+        vec![c]
+    });
+}
+
+/// An attention's shapes from the parameters, and the places of its vectors.
+struct Shape {
+    queries: usize,
+    keys: usize,
+    heads: usize,
+    group: usize,
+    dim: usize,
+    scale: f64,
+    rows: usize,
+}
+
+impl Shape {
+    fn new(g: &Given<'_>) -> Self {
+        let [queries, keys, heads, kv_heads, dim] = std::array::from_fn(|i| g.param(i));
+        Self { queries, keys, heads, group: heads / kv_heads, dim, scale: g.param_f64(5), rows: g.param(6) }
+    }
+
+    fn query(&self, row: usize, i: usize, head: usize) -> usize {
+        ((row * self.queries + i) * self.heads + head) * self.dim
+    }
+
+    fn key(&self, row: usize, j: usize, head: usize) -> usize {
+        ((row * self.keys + j) * (self.heads / self.group) + head / self.group) * self.dim
+    }
+
+    /// Calls `f` with row, head, query and the query's span.
+    fn each_query(&self, spans: &[u32], mut f: impl FnMut(usize, usize, usize, std::ops::Range<usize>)) {
+        for row in 0..self.rows {
+            for head in 0..self.heads {
+                for i in 0..self.queries {
+                    let at = (row * self.queries + i) * 2;
+                    f(row, head, i, spans[at] as usize..spans[at + 1] as usize);
+                }
+            }
+        }
+    }
+
+    fn dot(&self, a: &[f64], at_a: usize, b: &[f64], at_b: usize) -> f64 {
+        (0..self.dim).map(|d| a[at_a + d] * b[at_b + d]).sum()
+    }
+}
+
+#[test]
+fn attention_is_its_definition() {
+    each("attention", |g| {
+        let s = Shape::new(g);
+        let (q, k, v) = (g.numbers(0), g.numbers(1), g.numbers(2));
+        let (mut y, mut stats) = (g.numbers(4), g.numbers(5));
+        s.each_query(g.words(3), |row, head, i, span| {
+            let at = s.query(row, i, head);
+            y[at..at + s.dim].fill(0.0);
+            let stat = &mut stats[(row * s.queries + i) * s.heads * 2 + head * 2];
+            *stat = 0.0;
+            if span.is_empty() {
+                return;
+            }
+            let shares: Vec<f64> = span.clone().map(|j| (s.scale * s.dot(&q, at, &k, s.key(row, j, head))).exp()).collect();
+            let total: f64 = shares.iter().sum();
+            *stat = total.ln();
+            for (share, j) in shares.iter().zip(span) {
+                for d in 0..s.dim {
+                    y[at + d] += share / total * v[s.key(row, j, head) + d];
+                }
+            }
+        });
+        y.truncate(g.case.outputs[0].1);
+        stats.truncate(g.case.outputs[1].1);
+        vec![y, stats]
+    });
+}
+
+#[test]
+fn attention_delta_is_its_definition() {
+    each("attention_delta", |g| {
+        let (y, dy, mut stats) = (g.numbers(0), g.numbers(1), g.numbers(2));
+        let (heads, dim) = (g.param(0), g.param(1));
+        for h in 0..heads {
+            stats[2 * h + 1] = (0..dim).map(|d| y[h * dim + d] * dy[h * dim + d]).sum();
+        }
+        stats.truncate(2 * heads);
+        vec![stats]
+    });
+}
+
+#[test]
+fn attention_gradients_are_their_definitions() {
+    // Share p and slope ds of a query and key.
+    let pair = |s: &Shape, g: &[Vec<f64>], row: usize, head: usize, i: usize, j: usize| {
+        let (at_q, at_k) = (s.query(row, i, head), s.key(row, j, head));
+        let stat = ((row * s.queries + i) * s.heads + head) * 2;
+        let share = (s.scale * s.dot(&g[0], at_q, &g[1], at_k) - g[4][stat]).exp();
+        (share, share * (s.dot(&g[3], at_q, &g[2], at_k) - g[4][stat + 1]))
+    };
+    let five = |g: &Given<'_>| (0..5).map(|i| g.numbers(i)).collect::<Vec<_>>();
+    each("attention_grad_q", |g| {
+        let (s, given) = (Shape::new(g), five(g));
+        let mut dq = vec![0.0; g.case.outputs[0].1];
+        s.each_query(g.words(5), |row, head, i, span| {
+            for j in span {
+                let (_, slope) = pair(&s, &given, row, head, i, j);
+                for d in 0..s.dim {
+                    dq[s.query(row, i, head) + d] += s.scale * slope * given[1][s.key(row, j, head) + d];
+                }
+            }
+        });
+        vec![dq]
+    });
+    each("attention_grad_kv", |g| {
+        let (s, given) = (Shape::new(g), five(g));
+        let (mut dk, mut dv) = (vec![0.0; g.case.outputs[0].1], vec![0.0; g.case.outputs[1].1]);
+        s.each_query(g.words(5), |row, head, i, span| {
+            for j in span {
+                let (share, slope) = pair(&s, &given, row, head, i, j);
+                for d in 0..s.dim {
+                    dk[s.key(row, j, head) + d] += s.scale * slope * given[0][s.query(row, i, head) + d];
+                    dv[s.key(row, j, head) + d] += share * given[3][s.query(row, i, head) + d];
+                }
+            }
+        });
+        vec![dk, dv]
+    });
+}

@@ -1,0 +1,96 @@
+//! Every shader without a device: WebGPU's rules, its default limits, and the same bindings and parameters as its Rust file.
+
+use diablo::device::{Access, Kernel};
+use diablo::kernels::{ALL, cases};
+use naga::proc::Layouter;
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, StorageAccess};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn parsed(kernel: &Kernel) -> Module {
+    let text = kernel.wgsl();
+    let module = naga::front::wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{}.wgsl: {}", kernel.name, e.emit_to_string(&text)));
+    // No capability beyond what every WebGPU implementation has: `unpack2x16float` is part of WGSL, and naga asks for this one
+    // because some OpenGL drivers lack it.
+    Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{}.wgsl: {}", kernel.name, e.emit_to_string(&text)));
+    module
+}
+
+#[test]
+fn shaders_stay_within_webgpu() {
+    for kernel in ALL {
+        let module = parsed(kernel);
+        let mut layouter = Layouter::default();
+        layouter.update(module.to_ctx()).expect("sizes are known");
+        let globals = || module.global_variables.iter().map(|(_, g)| g);
+        let storage = globals().filter(|g| matches!(g.space, AddressSpace::Storage { .. })).count();
+        assert!(storage <= 8, "{}.wgsl: {storage} storage buffers, WebGPU promises 8", kernel.name);
+        let shared: u32 = globals().filter(|g| g.space == AddressSpace::WorkGroup).map(|g| layouter[g.ty].size.next_multiple_of(16)).sum();
+        assert!(shared <= 16 << 10, "{}.wgsl: {shared} bytes of workgroup memory, WebGPU promises 16 KiB", kernel.name);
+        assert_eq!(module.entry_points.len(), 1, "{}.wgsl: one entry point", kernel.name);
+        let entry = &module.entry_points[0];
+        assert_eq!(entry.name, "main", "{}.wgsl", kernel.name);
+        let threads: u32 = entry.workgroup_size.iter().product();
+        assert!(threads <= 256, "{}.wgsl: {threads} invocations, WebGPU promises 256", kernel.name);
+    }
+}
+
+#[test]
+fn bindings_are_those_of_the_rust_file() {
+    for kernel in ALL {
+        let module = parsed(kernel);
+        let mut seen = BTreeSet::new();
+        for (_, global) in module.global_variables.iter() {
+            let Some(binding) = &global.binding else { continue };
+            let at = binding.binding as usize;
+            assert_eq!(binding.group, 0, "{}.wgsl", kernel.name);
+            assert!(seen.insert(at), "{}.wgsl: binding {at} twice", kernel.name);
+            match global.space {
+                AddressSpace::Uniform => assert_eq!(at, kernel.bindings.len(), "{}.wgsl: the uniform comes last", kernel.name),
+                AddressSpace::Storage { access } => {
+                    let writes = access.contains(StorageAccess::STORE);
+                    assert_eq!(writes, kernel.bindings[at] == Access::Write, "{}.wgsl: access of binding {at}", kernel.name);
+                }
+                _ => panic!("{}.wgsl: binding {at} is neither storage nor uniform", kernel.name),
+            }
+        }
+        assert_eq!(seen.len(), kernel.bindings.len() + 1, "{}.wgsl: bindings", kernel.name);
+    }
+}
+
+#[test]
+fn parameters_are_as_large_as_the_rust_struct() {
+    let cases = cases::all();
+    for kernel in ALL {
+        let module = parsed(kernel);
+        let mut layouter = Layouter::default();
+        layouter.update(module.to_ctx()).expect("sizes are known");
+        let uniform = module.global_variables.iter().find(|(_, g)| g.space == AddressSpace::Uniform).expect("a uniform").1;
+        let op = &cases.iter().find(|c| c.kernel == kernel.name).expect("a case").plan.ops[0];
+        assert_eq!(layouter[uniform.ty].size as usize, op.params.len() * 4, "{}.wgsl: bytes of Params", kernel.name);
+        for (name, _) in &op.constants {
+            let found = module.overrides.iter().any(|(_, o)| o.name.as_deref() == Some(*name));
+            assert!(found, "{}.wgsl: no constant {name}", kernel.name);
+        }
+    }
+}
+
+#[test]
+fn every_shader_has_its_rust_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(root.join("shaders")).expect("shaders/") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|e| e == "wgsl") {
+            names.insert(path.file_stem().expect("a name").to_string_lossy().into_owned());
+        }
+    }
+    let known: BTreeSet<String> = ALL.iter().map(|k| k.name.to_string()).collect();
+    assert_eq!(names, known, "shaders/*.wgsl and kernels::ALL");
+    for name in &names {
+        assert!(root.join(format!("src/kernels/{name}.rs")).exists(), "src/kernels/{name}.rs");
+    }
+}
