@@ -13,14 +13,14 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 const AFTER_HELP: &str = "\
-Loss (in nats for a token) and perplexity are over completions and their end tokens, or over the whole of a plain text. Where
-rows have a prompt, the model also answers it (always the most likely token), and exact match is the share of answers that
-are the completion, blanks at both ends aside.
+Loss (in nats for a token) and perplexity are over completions and their end tokens, or over the
+whole of a plain text. Where rows have a prompt, the model also answers it (always the most likely
+token), and exact match is the share of answers that are the completion, blanks at both ends aside.
 
 Examples:
   diablo eval --model models/SmolLM2-135M --data test.jsonl
   diablo eval --model models/SmolLM2-135M --adapter runs/first --data test.jsonl --json
-  diablo eval --model models/SmolLM2-135M --data gsm8k.jsonl --prompt-column question --completion-column answer";
+  diablo eval --model models/SmolLM2-135M --data qa.jsonl --prompt-column q --completion-column a";
 
 /// The command's options.
 #[derive(Debug, clap::Args)]

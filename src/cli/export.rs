@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
-The folder holds model.safetensors, config.json and the tokenizer's files, and loads in transformers and other tools without
-knowing of the adapter.
+The folder holds model.safetensors, config.json and the tokenizer's files; transformers and other
+tools load it as it is.
 
 Examples:
   diablo export --model models/SmolLM2-135M --adapter runs/first --out merged

@@ -1,6 +1,6 @@
 //! `diablo generate`
 
-use super::common_args::{DeviceArgs, OutputArgs, open_adapter, say};
+use super::common_args::{DeviceArgs, OutputArgs, open_adapter, say, word};
 use super::output::{self, Reader};
 use super::progress::{Look, Reporter};
 use crate::data::{Tokenizer, stop_ids};
@@ -8,19 +8,33 @@ use crate::error::{Error, Result};
 use crate::generate::{Decoder, Sampler, Sampling, continue_tokens};
 use crate::model::Source;
 use crate::train::Event;
+use crate::train::choice::choice;
+use crate::train::run_folder::CONFIG_FILE;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 const AFTER_HELP: &str = "\
-The continuation goes to standard output as it comes, everything else to standard error. It ends at the model's end token
-or after --max-new-tokens.
+The continuation goes to standard output as it comes, everything else to standard error. It ends at
+the model's end token or after --max-new-tokens.
 
 Examples:
   diablo generate --model models/SmolLM2-135M --prompt 'Once upon a time'
   diablo generate --model models/SmolLM2-135M --adapter runs/first --prompt 'Q: 2 + 2' --max-new-tokens 16
   diablo generate --model models/SmolLM2-135M --prompt 'Dear' --temperature 0.8 --top-p 0.95 --seed 7";
+
+choice! {
+    /// Whether a begin token is put before the prompt.
+    Begin {
+        /// As the tokenizer says, but none with an adapter that this program trained.
+        Auto = "auto",
+        /// As the tokenizer says.
+        On = "on",
+        /// None.
+        Off = "off",
+    }
+}
 
 /// The command's options.
 #[derive(Debug, clap::Args)]
@@ -38,6 +52,9 @@ pub struct Args {
     /// Most tokens to write
     #[arg(long, value_name = "N", default_value_t = 128)]
     max_new_tokens: usize,
+    /// Begin token before the prompt; auto: as the tokenizer says, but none with an adapter that diablo trained, whose rows had none
+    #[arg(long, value_parser = word::<Begin>(), default_value = "auto")]
+    begin_token: Begin,
 
     /// Randomness: 0 takes the most likely token each time, 1 draws as the model says
     #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true, help_heading = "Sampling")]
@@ -69,8 +86,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let tokenizer = Tokenizer::from_dir(&source.folder)?;
     tokenizer.check_against(source.config.vocab_size)?;
     let stop = stop_ids(&source.folder, &tokenizer, &source.config.eos_token_id)?;
-    let prompt = tokenizer.encode(&args.prompt)?;
-    if prompt.is_empty() {
+    let text = tokenizer.encode(&args.prompt)?;
+    let mut prompt = if begins(&args) { tokenizer.begin()? } else { Vec::new() };
+    prompt.extend(&text);
+    if text.is_empty() {
         return Err(Error::usage("--prompt: the text has no tokens", "give some text to continue"));
     }
     let new_tokens = room(&args, prompt.len(), source.config.max_position_embeddings)?;
@@ -119,6 +138,12 @@ fn check(args: &Args) -> Result<()> {
     };
     must(args.temperature.is_finite() && args.temperature >= 0.0, "temperature", args.temperature, "0 or more")?;
     must(args.top_p > 0.0 && args.top_p <= 1.0, "top-p", args.top_p, "above 0 and at most 1")
+}
+
+/// Whether the tokenizer's begin token belongs before the prompt: a model continues best what looks like its training rows.
+fn begins(args: &Args) -> bool {
+    let own = || args.adapter.as_ref().is_some_and(|folder| folder.join(CONFIG_FILE).exists());
+    args.begin_token == Begin::On || args.begin_token == Begin::Auto && !own()
 }
 
 /// Tokens that may be written: as asked, within the context that the model was made for.

@@ -2,6 +2,7 @@
 
 use super::common_args::OutputArgs;
 use super::output::{self, grouped};
+use super::progress::{Look, Reporter};
 use super::train_args::TrainArgs;
 use crate::adapter::{Kind, Spec, choose};
 use crate::data;
@@ -9,14 +10,14 @@ use crate::device::{Category, Device, Ledger, Limits, human_bytes};
 use crate::error::{Error, Result};
 use crate::model::{ModelConfig, Source};
 use crate::train::program::Program;
-use crate::train::{RunConfig, resolve, rows};
+use crate::train::{Event, RunConfig, resolve, rows};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
-Takes the options of diablo train; --data and --out may be left out. With --data the rows are read, so that lengths, steps and
-memory are exactly those of the run; without it every row is taken to be --seq-len tokens long. Nothing is computed.
+Takes the options of diablo train; --data and --out may be left out. With --data the rows are read,
+and steps and memory are those of the run; without it rows are taken to be --seq-len tokens long.
 
 Examples:
   diablo info --model models/SmolLM2-135M
@@ -52,7 +53,9 @@ struct Estimate {
 /// # Errors
 /// Where model, options or rows are wrong.
 pub fn run(args: Args) -> Result<ExitCode> {
-    let estimate = estimate(args.train.into_config()?)?;
+    let mut reporter = Reporter::new(Look::choose(args.output.quiet || args.output.json, false));
+    let estimate = estimate(args.train.into_config()?, &mut |event| reporter.report(&event))?;
+    drop(reporter);
     if args.output.json {
         output::print_json(&estimate.json())?
     } else {
@@ -61,7 +64,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn estimate(run: RunConfig) -> Result<Estimate> {
+fn estimate(run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<Estimate> {
     if run.model.as_os_str().is_empty() {
         return Err(Error::usage("--model is needed", "name a folder with config.json, tokenizer.json and safetensors"));
     }
@@ -73,7 +76,7 @@ fn estimate(run: RunConfig) -> Result<Estimate> {
     let limits = device.as_ref().map_or(Limits::NONE, Device::limits);
     let (mut lengths, mut counts) = (Vec::new(), None);
     if run.data != Path::new("") {
-        let (train, held_out) = rows::load(&run, &source, &mut |_| ())?;
+        let (train, held_out) = rows::load(&run, &source, events)?;
         counts = Some((train.len() as u64, run.total_steps(train.len() as u64)));
         lengths = train.lengths().into_iter().chain(held_out.iter().flat_map(data::Dataset::lengths)).collect();
     }

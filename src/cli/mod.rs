@@ -26,13 +26,13 @@ static VERSION: LazyLock<String> = LazyLock::new(version);
 
 const AFTER_HELP: &str = "\
 Examples:
-  diablo info --model models/SmolLM2-135M                    what a run would train and how much memory it takes
+  diablo info --model models/SmolLM2-135M
   diablo train --model models/SmolLM2-135M --data train.jsonl --out runs/first
   diablo generate --model models/SmolLM2-135M --adapter runs/first --prompt 'Once upon a time'
   diablo eval --model models/SmolLM2-135M --adapter runs/first --data test.jsonl
   diablo export --model models/SmolLM2-135M --adapter runs/first --out merged
 
-A model is a folder in Hugging Face layout: config.json, tokenizer.json, model.safetensors (one file or shards).
+A model is a folder in Hugging Face layout: config.json, tokenizer.json, model.safetensors.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (after saving).
 DIABLO_DEVICE chooses the device where --device does not.";
 
@@ -68,7 +68,8 @@ enum Command {
 pub fn main() -> ExitCode {
     explain_panics();
     if std::env::args_os().len() <= 1 {
-        return finish(output::print(&Cli::command().render_help().ansi().to_string()).map(|()| ExitCode::SUCCESS));
+        let _ = Cli::command().print_help();
+        return ExitCode::SUCCESS;
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

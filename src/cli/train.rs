@@ -10,18 +10,20 @@ use crate::train::{Event, RunConfig, Trainer};
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
-Rows: JSONL with {\"prompt\": …, \"completion\": …} on each line (the completion is learned) or {\"text\": …}; any other text file
-is learned as a whole. The run folder gets run.toml (these options), metrics.jsonl (a line for each step), loss.svg,
-checkpoints/, and at the end adapter_model.safetensors and adapter_config.json (--method full: model/).
+Rows are JSONL with {\"prompt\": …, \"completion\": …} on each line (the completion is learned) or
+{\"text\": …}; any other text file is learned as a whole.
+The run folder gets run.toml (these options), metrics.jsonl (a line for each step), loss.svg,
+checkpoints/, and at the end the adapter (--method full: model/).
 
-Ctrl-C finishes the step, saves and exits with code 130; a second Ctrl-C stops at once. Go on with --resume.
+Ctrl-C finishes the step, saves and exits with code 130; a second one stops at once.
 
 Examples:
   diablo train --model models/SmolLM2-135M --data train.jsonl --out runs/first
-  diablo train --model models/SmolLM2-135M --data train.jsonl --out runs/lora --method lora --rank 8 --alpha 16 --epochs 3
-  diablo train --model models/SmolLM2-135M --data book.txt --eval-split 0.1 --patience 3 --seq-len 256 --out runs/book
-  diablo train --resume --out runs/first                     go on with a run that was stopped
-  diablo train --config runs/first/run.toml --out runs/again the same run once more";
+  diablo train --model models/SmolLM2-135M --data train.jsonl --out runs/lora --method lora --rank 8
+  diablo train --model models/SmolLM2-135M --data book.txt --out runs/book --eval-split 0.1
+Go on with a run that was stopped, or run it once more:
+  diablo train --resume --out runs/first
+  diablo train --config runs/first/run.toml --out runs/again";
 
 /// The command's options.
 #[derive(Debug, clap::Args)]

@@ -82,6 +82,18 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// The ids that the tokenizer's own template puts before a text: a begin token, or none.
+    pub fn begin(&self) -> Result<Vec<u32>> {
+        let ids = |special: bool| -> Result<Vec<u32>> {
+            let encoding = self.inner.encode_fast("a", special).map_err(|e| self.error(format!("cannot tokenise: {e}")))?;
+            Ok(encoding.get_ids().to_vec())
+        };
+        let (plain, mut whole) = (ids(false)?, ids(true)?);
+        let begin = whole.windows(plain.len().max(1)).position(|w| w == plain).unwrap_or(0);
+        whole.truncate(begin);
+        Ok(whole)
+    }
+
     /// As [`encode`](Self::encode), but in one piece, however long. For lines.
     pub(super) fn encode_into(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
         if text.is_empty() {

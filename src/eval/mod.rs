@@ -22,7 +22,7 @@ pub struct Options {
     pub seq_len: usize,
     /// Rows that go through the model together.
     pub batch_size: usize,
-    /// The longest answer in tokens; without one, what the row's completion can need.
+    /// The longest answer in tokens; without one, what the row's completion can need. 0: no answers, the loss alone.
     pub max_new_tokens: Option<usize>,
 }
 
@@ -150,6 +150,9 @@ fn score_answers(
     options: &Options,
     events: &mut dyn FnMut(Event),
 ) -> Result<Option<ExactMatch>> {
+    if options.max_new_tokens == Some(0) {
+        return Ok(None);
+    }
     let context = source.config.max_position_embeddings;
     let mut questions = Vec::new();
     for row in rows.iter().filter(|r| !r.prompt.is_empty()) {
@@ -165,7 +168,7 @@ fn score_answers(
     if questions.is_empty() {
         return Ok(None);
     }
-    let unanswered = questions.iter().filter(|q| q.most == 0 && options.max_new_tokens != Some(0)).count();
+    let unanswered = questions.iter().filter(|q| q.most == 0).count();
     if unanswered > 0 {
         let what = format!("{unanswered} prompts leave no room in the model's context of {context} tokens and count as wrong");
         events(Event::warning(what));

@@ -94,6 +94,10 @@ impl Trainer {
         let device = Device::open(&run.device)?;
         let (data, held_out) = rows::load(&run, &source, events)?;
         let longest = data.lengths().into_iter().chain(held_out.iter().flat_map(Dataset::lengths)).collect::<Vec<_>>();
+        let context = source.config.max_position_embeddings;
+        if let Some(tokens) = longest.iter().max().filter(|t| **t > context) {
+            events(Event::warning(format!("rows have up to {tokens} tokens, and the model was made for {context}: lower --seq-len")));
+        }
         let shape = resolve::shape(&run, crate::data::buckets(&longest, run.batch_size, run.seq_len, rows::BUCKETS));
         let formats = source.formats()?;
         let program = Program::new(&source.config, &formats, &spec, &shape, device.limits())?;

@@ -1,0 +1,91 @@
+//! The program as a person starts it.
+#![allow(dead_code, missing_docs, clippy::unwrap_used)]
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// `../shared`, if it is there.
+pub fn shared(name: &str) -> Option<PathBuf> {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared")).join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("skipped: no ../shared");
+    None
+}
+
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// How a command ended.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ended {
+    /// Everything it said, for a failed assertion.
+    pub fn said(&self) -> String {
+        format!("code {:?}\n--- out\n{}\n--- err\n{}", self.code, self.out, self.err)
+    }
+
+    /// Asserts that it went well; its output.
+    pub fn good(self) -> String {
+        assert_eq!(self.code, Some(0), "{}", self.said());
+        self.out
+    }
+
+    /// Asserts that it failed with `code` and an error message with these parts.
+    pub fn bad(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.said());
+        assert!(!self.err.contains("fault of diablo") && !self.err.contains("panicked"), "{}", self.said());
+        assert!(self.err.contains("error: "), "{}", self.said());
+        for part in parts {
+            assert!(self.err.contains(part), "no {part:?} in {}", self.said());
+        }
+    }
+
+    pub fn json(self) -> Value {
+        let out = self.good();
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"))
+    }
+}
+
+/// The program with these arguments, on the CPU.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_diablo"));
+    command.args(args).env("DIABLO_DEVICE", "cpu").stdin(Stdio::null());
+    command
+}
+
+pub fn end(mut command: Command) -> Ended {
+    let output = command.output().expect("the program starts");
+    let string = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ended { code: output.status.code(), out: string(output.stdout), err: string(output.stderr) }
+}
+
+/// Runs the program to its end.
+pub fn diablo(args: &[&str]) -> Ended {
+    end(command(args))
+}
+
+/// As [`diablo`], with the arguments in one line; none may hold a blank.
+pub fn line(args: &str) -> Ended {
+    diablo(&args.split_whitespace().collect::<Vec<_>>())
+}
+
+/// The adapter that a run wrote.
+pub fn adapter(out: &Path) -> Vec<u8> {
+    std::fs::read(out.join("adapter_model.safetensors")).expect("an adapter")
+}
+
+/// Loss, norm and held-out loss of every step.
+pub fn losses(out: &Path) -> Vec<String> {
+    let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
+    let lines = metrics.lines().map(|l| serde_json::from_str::<Value>(l).expect("a line of metrics"));
+    lines.map(|m| format!("{} {} {} {}", m["step"], m["loss"], m["grad_norm"], m["eval_loss"])).collect()
+}
