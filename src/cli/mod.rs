@@ -1,5 +1,6 @@
 //! The command line: options in, the run's events and results out. No numerics and no file formats live here.
 
+pub mod check;
 pub mod common_args;
 pub mod devices;
 pub mod eval;
@@ -56,6 +57,8 @@ enum Command {
     Info(Box<info::Args>),
     /// List the devices and say which one is used
     Devices(devices::Args),
+    /// Run every kernel on a GPU against the CPU's results: drivers do produce wrong numbers
+    Check(check::Args),
 }
 
 /// The whole program.
@@ -88,6 +91,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Export(args) => export::run(args),
         Command::Info(args) => info::run(*args),
         Command::Devices(args) => devices::run(args),
+        Command::Check(args) => check::run(args),
     }
 }
 
