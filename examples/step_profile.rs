@@ -16,7 +16,12 @@ fn main() -> diablo::error::Result<()> {
     };
     let case = StepCase { config, spec, rows: number(3, 8), seq: number(4, 128), update: true };
     let times = measure(&Device::Cpu, &case, 5, Duration::from_secs(3))?;
-    println!("best {:.1} ms, median {:.1} ms, {:.0} tokens/s", times.best() * 1e3, times.median() * 1e3, times.tokens as f64 / times.best());
+    println!(
+        "best {:.1} ms, median {:.1} ms, {:.0} tokens/s",
+        times.best() * 1e3,
+        times.median() * 1e3,
+        times.tokens as f64 / times.best()
+    );
     let mut step = LoadedStep::new(&Device::Cpu, &case)?;
     step.step()?;
     step.profile();

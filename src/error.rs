@@ -87,6 +87,7 @@ impl Error {
             }
             Self::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::StorageFull => Some("the disk is full: free some space; what was written before is intact"),
+                std::io::ErrorKind::NotFound => Some("is the path right? A relative one starts at the working directory"),
                 std::io::ErrorKind::PermissionDenied => Some("check the permissions of the file and its folder"),
                 _ => None,
             },

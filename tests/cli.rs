@@ -82,10 +82,10 @@ fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
 #[test]
 fn help_is_for_people() {
     let out = diablo(&[]).good();
-    for part in ["train", "generate", "eval", "export", "info", "devices", "Examples:", "Exit codes"] {
+    for part in ["train", "generate", "eval", "export", "info", "devices", "check", "Examples:", "Exit codes"] {
         assert!(out.contains(part), "{part}: {out}");
     }
-    for name in ["train", "generate", "eval", "export", "info", "devices"] {
+    for name in ["train", "generate", "eval", "export", "info", "devices", "check"] {
         let out = diablo(&[name, "--help"]).good();
         assert!(out.contains("Examples:") && out.contains(&format!("diablo {name}")), "{out}");
         assert!(out.lines().all(|l| l.chars().count() <= 100), "{out}");
@@ -297,6 +297,15 @@ fn devices_say_which_and_why() {
     assert!(shown.contains("* auto takes") && shown.contains("DIABLO_DEVICE is cpu"), "{shown}");
 }
 
+#[test]
+fn a_check_names_every_kernel() {
+    let report = line("check --device cpu --json").json();
+    let cases = report["cases"].as_array().unwrap();
+    assert!(report["ok"] == true && cases.iter().any(|c| c["kernel"] == "matmul") && cases.iter().all(|c| c["ok"] == true), "{report}");
+    let shown = line("check --device cpu --quiet").good();
+    assert!(shown.contains("matmul") && shown.contains("all as the CPU computes them"), "{shown}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn without_a_driver_the_package_is_named() {
@@ -314,6 +323,7 @@ fn without_a_driver_the_package_is_named() {
     let mut by_variable = blind(&ask);
     by_variable.env("DIABLO_DEVICE", "gpu");
     end(by_variable).bad(1, &["no adapter was found"]);
+    end(blind(&["check"])).bad(1, &["no adapter was found"]);
     // The option wins, and auto takes the CPU.
     let mut by_option = blind(&[&ask[..], &["--device", "auto"]].concat());
     by_option.env("DIABLO_DEVICE", "gpu");

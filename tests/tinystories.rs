@@ -61,7 +61,10 @@ fn held_out_loss(method: Method, lr: f64) -> Option<f64> {
     let before = before.expect("a loss before the first step");
     assert!((before - 6.273).abs() < 0.002, "held-out loss before training {before}");
     let after = outcome.last_eval_loss.expect("a held-out loss");
-    println!("{method:?} at {lr}: held-out loss {before:.4} before, {after:.4} after; {:.0} tokens/s", outcome.tokens as f64 / outcome.seconds);
+    println!(
+        "{method:?} at {lr}: held-out loss {before:.4} before, {after:.4} after; {:.0} tokens/s",
+        outcome.tokens as f64 / outcome.seconds
+    );
     Some(after)
 }
 

@@ -109,9 +109,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if args.output.json {
         let rows: Vec<_> = results
             .iter()
-            .map(|(name, t)| json!({ "name": name, "best_seconds": t.best(), "median_seconds": t.median(), "tokens": t.tokens,
+            .map(|(name, t)| {
+                json!({ "name": name, "best_seconds": t.best(), "median_seconds": t.median(), "tokens": t.tokens,
                 "tokens_per_second": t.tokens as f64 / t.best(), "first_step_seconds": t.first_step, "memory": t.memory,
-                "dispatches": t.dispatches }))
+                "dispatches": t.dispatches })
+            })
             .collect();
         output::print_json(&json!({ "device": device.name(), "steps": rows }))?;
     } else {

@@ -1,6 +1,7 @@
 //! The command line: options in, the run's events and results out. No numerics and no file formats live here.
 
 pub mod bench;
+pub mod check;
 pub mod common_args;
 pub mod demo;
 pub mod devices;
@@ -62,6 +63,8 @@ enum Command {
     Demo(demo::Args),
     /// Measure training steps
     Bench(bench::Args),
+    /// Run every kernel on a GPU against the CPU's results: drivers do produce wrong numbers
+    Check(check::Args),
 }
 
 /// The whole program.
@@ -96,6 +99,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Devices(args) => devices::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Check(args) => check::run(args),
     }
 }
 

@@ -119,9 +119,9 @@ impl Reporter {
                     self.write(&format!("tokenizing: {} of {} rows", grouped(*done), grouped(*total)));
                 }
             }
-            Event::Scoring { what, done, total } => {
+            Event::Progress { what, done, total } => {
                 if self.phase(what) | self.due(done == total) {
-                    self.write(&format!("scoring {what}: {} of {} rows", grouped(*done), grouped(*total)));
+                    self.write(&format!("{what}: {} of {}", grouped(*done), grouped(*total)));
                 }
             }
             Event::Step(m) => {
@@ -152,8 +152,8 @@ impl Reporter {
             Event::Tokenizing { done, total } => {
                 self.fill("tokenizing", *done, *total, "{msg:<12} {wide_bar} {human_pos:>9}/{human_len:<9} {eta:>4}")
             }
-            Event::Scoring { what, done, total } => {
-                self.fill(what, *done, *total, "scoring {msg:<8} {wide_bar} {human_pos:>9}/{human_len:<9} {eta:>4}")
+            Event::Progress { what, done, total } => {
+                self.fill(what, *done, *total, "{msg:<16} {wide_bar} {human_pos:>9}/{human_len:<9} {eta:>4}")
             }
             Event::Step(m) => {
                 if let Some(bar) = &self.bar {
@@ -223,7 +223,7 @@ impl Reporter {
                 let best = best_eval_loss.map(|l| format!(" | best held-out loss {l:.4}")).unwrap_or_default();
                 self.say(&format!("done: {} steps in {}{best} | {}", grouped(*steps), duration(*seconds), path.display()));
             }
-            Event::Loading { .. } | Event::Tokenizing { .. } | Event::Scoring { .. } | Event::Step(_) => {}
+            Event::Loading { .. } | Event::Tokenizing { .. } | Event::Progress { .. } | Event::Step(_) => {}
         }
     }
 }

@@ -21,8 +21,7 @@ pub const NAMES: [&str; 64] = [
 
 const HOMES: [&str; 12] =
     ["harbour", "forest", "mill", "castle", "meadow", "cave", "garden", "tower", "swamp", "village", "orchard", "lighthouse"];
-const FOODS: [&str; 12] =
-    ["plums", "honey", "bread", "cheese", "berries", "soup", "nuts", "apples", "beans", "cake", "carrots", "pears"];
+const FOODS: [&str; 12] = ["plums", "honey", "bread", "cheese", "berries", "soup", "nuts", "apples", "beans", "cake", "carrots", "pears"];
 const COLOURS: [&str; 8] = ["red", "blue", "green", "yellow", "white", "black", "brown", "purple"];
 const INSTRUMENTS: [&str; 8] = ["flute", "drum", "violin", "harp", "trumpet", "piano", "bell", "guitar"];
 
@@ -105,8 +104,7 @@ const OPENINGS: [&str; 8] = [
     "It is late in the day.",
     "Listen.",
 ];
-const ENDINGS: [&str; 6] =
-    ["That is all.", "Then it is night.", "So they say.", "And that is how it is.", "Then all go home.", "The end."];
+const ENDINGS: [&str; 6] = ["That is all.", "Then it is night.", "So they say.", "And that is how it is.", "Then all go home.", "The end."];
 
 /// One line: a story about one, two or three animals.
 fn story(random: &mut Random, world: &[Animal]) -> String {

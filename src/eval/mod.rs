@@ -128,7 +128,7 @@ fn score_loss(
     session
         .write_f32(program.inputs.rope, &rope::table(&config.rope.inverse_frequencies(config.head_dim), program.inputs.positions_known))?;
     let loss = heldout::loss(&mut session, &program, &data, options.batch_size, &mut |done, total| {
-        events(Event::Scoring { what: "loss".into(), done: done as u64, total: total as u64 });
+        events(Event::Progress { what: "scoring loss".into(), done: done as u64, total: total as u64 });
     })?;
     Ok((data.len() as u64, loss))
 }
@@ -179,7 +179,7 @@ fn score_answers(
     let mut score = ExactMatch { right: 0, of: questions.len() as u64 };
     for (i, question) in questions.iter().enumerate() {
         score.right += u64::from(answers(&mut decoder, tokenizer, question, &stop)?);
-        events(Event::Scoring { what: "answers".into(), done: i as u64 + 1, total: score.of });
+        events(Event::Progress { what: "scoring answers".into(), done: i as u64 + 1, total: score.of });
     }
     Ok(Some(score))
 }

@@ -24,13 +24,13 @@ pub enum Event {
         /// Rows in all.
         total: u64,
     },
-    /// Rows are scored; `done == total` ends it.
-    Scoring {
-        /// What is scored: "loss" or "answers".
+    /// Something else is going on that takes a while; `done == total` ends it.
+    Progress {
+        /// What, such as "scoring answers".
         what: String,
-        /// Rows so far.
+        /// Rows, or whatever it counts, so far.
         done: u64,
-        /// Rows in all.
+        /// In all.
         total: u64,
     },
     /// Something worth knowing.
