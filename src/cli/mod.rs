@@ -1,7 +1,9 @@
 //! The command line: options in, the run's events and results out. No numerics and no file formats live here.
 
+pub mod bench;
 pub mod check;
 pub mod common_args;
+pub mod demo;
 pub mod devices;
 pub mod eval;
 pub mod export;
@@ -59,6 +61,10 @@ enum Command {
     Devices(devices::Args),
     /// Run every kernel on a GPU against the CPU's results: drivers do produce wrong numbers
     Check(check::Args),
+    /// Teach the bundled model something, with DiaBlo and with LoRA
+    Demo(demo::Args),
+    /// Measure training steps
+    Bench(bench::Args),
 }
 
 /// The whole program.
@@ -92,6 +98,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Info(args) => info::run(*args),
         Command::Devices(args) => devices::run(args),
         Command::Check(args) => check::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Bench(args) => bench::run(args),
     }
 }
 

@@ -1,4 +1,234 @@
 //! The demo: a bundled base model, what it is taught, and the comparison that `diablo demo` shows.
+//!
+//! The base model has read stories about animals and has never seen a question. Fine-tuning teaches it to answer. The questions
+//! that are scored are about animals that no trained question is about, so answers learned by heart are worth nothing.
 
 pub mod tokenizer;
 pub mod world;
+
+use crate::adapter::{AdapterFile, MODULES, choose};
+use crate::data::{Row, Rows, Tokenizer, read_rows, stop_ids};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::eval::{self, Scores};
+use crate::files::atomic_write_bytes;
+use crate::generate::{Decoder, Sampler, Sampling, continue_tokens};
+use crate::model::Source;
+use crate::train::config::Method;
+use crate::train::metrics::MetricsLog;
+use crate::train::plot::{Series, SeriesLook, loss_plot};
+use crate::train::schedule::ScheduleKind;
+use crate::train::{Event, RunConfig, Trainer};
+use std::path::{Path, PathBuf};
+
+/// The bundled files: path below the demo's folder, contents.
+const FILES: [(&str, &[u8]); 6] = [
+    ("model/config.json", include_bytes!("../../assets/demo/model/config.json")),
+    ("model/model.safetensors", include_bytes!("../../assets/demo/model/model.safetensors")),
+    ("model/tokenizer.json", include_bytes!("../../assets/demo/model/tokenizer.json")),
+    ("model/tokenizer_config.json", include_bytes!("../../assets/demo/model/tokenizer_config.json")),
+    ("train.jsonl", include_bytes!("../../assets/demo/train.jsonl")),
+    ("held-out.jsonl", include_bytes!("../../assets/demo/held-out.jsonl")),
+];
+
+/// Blocks of the demo's DiaBlo run; LoRA's rank follows from it.
+const BLOCKS: usize = 8;
+/// Steps of both runs.
+pub const STEPS: u64 = 300;
+/// Learning rates, each the best for the held-out loss of 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2; see assets/README.md.
+const RATES: [(Method, f64); 2] = [(Method::Diablo, 4e-3), (Method::Lora, 4e-3)];
+
+/// Where the demo's files lie once they are written.
+pub struct Files {
+    /// The folder.
+    pub folder: PathBuf,
+}
+
+impl Files {
+    /// Writes the bundled files into a folder. Runs of an earlier demo there are removed.
+    ///
+    /// # Errors
+    /// Where the folder holds something else, or cannot be written.
+    pub fn write(folder: &Path) -> Result<Self> {
+        let mark = folder.join("model/config.json");
+        let used = folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+        if used && !mark.is_file() {
+            return Err(Error::usage(
+                format!("{}: the folder is not empty and holds no demo", folder.display()),
+                "give another one with --out",
+            ));
+        }
+        for run in ["diablo", "lora"] {
+            let run = folder.join(run);
+            if run.is_dir() {
+                std::fs::remove_dir_all(&run).map_err(Error::io(&run))?;
+            }
+        }
+        for (name, bytes) in FILES {
+            let path = folder.join(name);
+            let parent = path.parent().unwrap_or(folder);
+            std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
+            atomic_write_bytes(&path, bytes)?;
+        }
+        Ok(Self { folder: folder.into() })
+    }
+
+    /// The base model.
+    pub fn model(&self) -> PathBuf {
+        self.folder.join("model")
+    }
+
+    /// The questions to learn from.
+    pub fn train(&self) -> PathBuf {
+        self.folder.join("train.jsonl")
+    }
+
+    /// The questions to be scored on.
+    pub fn held_out(&self) -> PathBuf {
+        self.folder.join("held-out.jsonl")
+    }
+
+    /// The run of a method.
+    pub fn run(&self, method: Method) -> PathBuf {
+        self.folder.join(if method == Method::Lora { "lora" } else { "diablo" })
+    }
+
+    /// The options of a method's run.
+    pub fn config(&self, method: Method, rank: usize, device: &str) -> RunConfig {
+        RunConfig {
+            model: self.model(),
+            data: self.train(),
+            out: self.run(method),
+            method,
+            blocks: (method == Method::Diablo).then_some(crate::train::blocks::Blocks::One(BLOCKS)),
+            rank,
+            alpha: 2.0 * rank as f64,
+            steps: Some(STEPS),
+            batch_size: 16,
+            seq_len: 64,
+            lr: RATES.iter().find(|(m, _)| *m == method).map(|(_, lr)| *lr),
+            schedule: ScheduleKind::Cosine,
+            warmup: 20,
+            eval_data: Some(self.held_out()),
+            eval_every: Some(50),
+            save_every: Some(STEPS),
+            seed: 1,
+            device: device.into(),
+            ..RunConfig::default()
+        }
+    }
+}
+
+/// What one method reached.
+#[derive(Clone, Debug)]
+pub struct Taught {
+    /// The method.
+    pub method: Method,
+    /// The rank, for LoRA; the blocks, for DiaBlo.
+    pub size: usize,
+    /// Numbers that trained.
+    pub trainable: u64,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// Held-out scores.
+    pub scores: Scores,
+    /// Greedy answers to the sample questions.
+    pub answers: Vec<String>,
+}
+
+/// The rank of LoRA that trains as many numbers as the demo's DiaBlo run.
+///
+/// # Errors
+/// Where the bundled model cannot be divided into the demo's blocks.
+pub fn equal_rank(source: &Source) -> Result<usize> {
+    let trainable = choose::diablo(&source.config, &MODULES, |_| Some(BLOCKS), false, 0.0)?.trainable(&source.config);
+    let per_rank: usize = source.config.linear_shapes().iter().map(|(_, o, i)| o + i).sum::<usize>() * source.config.num_hidden_layers;
+    Ok(((trainable as f64 / per_rank as f64).round() as usize).max(1))
+}
+
+/// The first held-out questions, one of each kind.
+///
+/// # Errors
+/// Where the rows cannot be read.
+pub fn samples(files: &Files) -> Result<Vec<Row>> {
+    let Rows::Pairs(rows) = read_rows(&files.held_out(), &crate::data::Columns::default())? else { return Ok(Vec::new()) };
+    let starts = ["Where does", "What does", "What colour", "Please tell"];
+    Ok(starts.iter().filter_map(|start| rows.iter().find(|r| r.prompt.starts_with(start)).cloned()).collect())
+}
+
+/// Greedy continuations of some prompts, to the end of the first sentence.
+///
+/// # Errors
+/// Where the device cannot hold the model.
+pub fn answers(device: &Device, source: &Source, adapter: Option<&AdapterFile>, rows: &[Row]) -> Result<Vec<String>> {
+    let tokenizer = Tokenizer::from_dir(&source.folder)?;
+    let stop = stop_ids(&source.folder, &tokenizer, &source.config.eos_token_id)?;
+    let mut decoder = Decoder::new(device, source, adapter, 128, &mut |_, _| ())?;
+    let mut answer = |row: &Row| -> Result<String> {
+        let prompt = tokenizer.encode(&row.prompt)?;
+        let mut so_far = String::new();
+        let mut sampler = Sampler::new(Sampling::GREEDY);
+        continue_tokens(&mut decoder, &tokenizer, &prompt, 24, &stop, &mut sampler, &mut |piece| {
+            so_far.push_str(piece);
+            !so_far.trim().contains(['.', '\n'])
+        })?;
+        Ok(so_far.trim().lines().next().unwrap_or_default().to_string())
+    };
+    rows.iter().map(&mut answer).collect()
+}
+
+/// Scores a model on the held-out questions.
+///
+/// # Errors
+/// Where the device cannot hold the model.
+pub fn score(device: &Device, source: &Source, adapter: Option<&AdapterFile>, files: &Files) -> Result<Scores> {
+    let options = eval::Options { seq_len: 64, batch_size: 16, ..eval::Options::default() };
+    eval::evaluate(device, source, adapter, &files.held_out(), &options, &mut |_| ())
+}
+
+/// Trains one method and scores it.
+///
+/// # Errors
+/// Everything that a run can fail of.
+pub fn teach(
+    files: &Files,
+    source: &Source,
+    device: &Device,
+    request: &str,
+    method: Method,
+    rows: &[Row],
+    events: &mut dyn FnMut(Event),
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Taught>> {
+    let rank = equal_rank(source)?;
+    let mut trainer = Trainer::prepare(files.config(method, rank, request), events)?;
+    let trainable = trainer.summary().trainable;
+    let outcome = trainer.run(events, stop)?;
+    if outcome.interrupted {
+        return Ok(None);
+    }
+    drop(trainer);
+    let adapter = AdapterFile::open(&files.run(method), &source.config)?;
+    let scores = score(device, source, Some(&adapter), files)?;
+    let answers = answers(device, source, Some(&adapter), rows)?;
+    let size = if method == Method::Lora { rank } else { BLOCKS };
+    Ok(Some(Taught { method, size, trainable, seconds: outcome.seconds, scores, answers }))
+}
+
+/// Draws both runs' losses into one picture.
+///
+/// # Errors
+/// Where the metrics cannot be read or the picture not be written.
+pub fn plot(files: &Files) -> Result<PathBuf> {
+    let path = files.folder.join("loss.svg");
+    let mut series = Vec::new();
+    for (colour, (method, name)) in [(Method::Diablo, "DiaBlo"), (Method::Lora, "LoRA")].into_iter().enumerate() {
+        let metrics = MetricsLog::read(&files.run(method).join(crate::train::metrics::METRICS_FILE))?;
+        let train = metrics.iter().map(|m| (m.step as f64, f64::from(m.loss))).collect();
+        let held: Vec<_> = metrics.iter().filter_map(|m| Some((m.step as f64, m.eval_loss?))).collect();
+        series.push(Series { name: format!("{name}, training"), points: train, look: SeriesLook::Curve, colour });
+        series.push(Series { name: format!("{name}, held out"), points: held, look: SeriesLook::Points, colour });
+    }
+    loss_plot(&path, &series, "DiaBlo and LoRA with as many trained numbers")?;
+    Ok(path)
+}

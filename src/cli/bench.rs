@@ -1,0 +1,123 @@
+//! `diablo bench`
+
+use super::common_args::{DeviceArgs, OutputArgs};
+use super::output::{self, grouped, table};
+use crate::adapter::{Kind, MODULES, Spec, choose};
+use crate::bench::{StepCase, StepTimes, measure, shapes};
+use crate::device::human_bytes;
+use crate::error::Result;
+use crate::train::config::Method;
+use serde_json::json;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const AFTER_HELP: &str = "\
+Weights are random and made in memory; every token of a row is learned from. Without --shape the two steps of the README run:
+tinystories-656k with DiaBlo (8 blocks, 8 x 128 tokens, with clipping and AdamW) and smollm2-135m with all weights' gradients
+(1 x 128 tokens, without an update).
+
+Examples:
+  diablo bench
+  diablo bench --shape qwen3-0.6b --method lora --batch-size 1 --seq-len 256 --json";
+
+/// The command's options.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// Architecture: tinystories-656k, smollm2-135m, qwen3-0.6b, llama-3.2-1b
+    #[arg(long, value_name = "NAME")]
+    shape: Option<String>,
+    /// What trains
+    #[arg(long, value_name = "METHOD", value_parser = super::common_args::word::<Method>(), default_value = "diablo")]
+    method: Method,
+    /// Diagonal blocks of DiaBlo
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    blocks: usize,
+    /// Rank of LoRA
+    #[arg(long, value_name = "R", default_value_t = 16)]
+    rank: usize,
+    /// Rows of a step
+    #[arg(long, value_name = "B", default_value_t = 1)]
+    batch_size: usize,
+    /// Tokens of a row
+    #[arg(long, value_name = "T", default_value_t = 128)]
+    seq_len: usize,
+    /// Seconds to measure each step for, after two steps that are not counted
+    #[arg(long, value_name = "S", default_value_t = 5.0)]
+    seconds: f64,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where a shape cannot be divided as asked, or does not fit on the device.
+pub fn run(args: Args) -> Result<ExitCode> {
+    let device = args.device.open()?;
+    let cases: Vec<(String, String, StepCase)> = match &args.shape {
+        Some(shape) => {
+            let config = shapes::named(shape)?;
+            let spec = match args.method {
+                Method::Full => Spec::full(),
+                Method::Lora => Spec {
+                    kind: Kind::Lora { rank: args.rank, alpha: 2.0 * args.rank as f64, rslora: false },
+                    targets: MODULES.to_vec(),
+                    dropout: 0.0,
+                },
+                Method::Diablo => choose::diablo(&config, &MODULES, |_| Some(args.blocks), false, 0.0)?,
+            };
+            let method = crate::train::resolve::describe(&spec);
+            vec![(shape.clone(), method, StepCase { config, spec, rows: args.batch_size, seq: args.seq_len, update: true })]
+        }
+        None => {
+            let small = shapes::named("tinystories-656k")?;
+            let spec = choose::diablo(&small, &MODULES, |_| Some(8), false, 0.0)?;
+            let method = crate::train::resolve::describe(&spec);
+            let large = shapes::named("smollm2-135m")?;
+            let all = StepCase { config: large, spec: Spec::full(), rows: 1, seq: 128, update: false };
+            vec![
+                ("tinystories-656k".into(), method, StepCase { config: small, spec, rows: 8, seq: 128, update: true }),
+                ("smollm2-135m".into(), "all gradients, no update".into(), all),
+            ]
+        }
+    };
+    let time = Duration::from_secs_f64(args.seconds.clamp(0.0, 3600.0));
+    let mut results: Vec<(String, StepTimes)> = Vec::new();
+    let mut lines = vec![
+        ["shape", "method", "tokens", "best ms", "median ms", "tokens/s (best)", "first step ms", "memory", "dispatches"]
+            .map(String::from)
+            .to_vec(),
+    ];
+    for (shape, method, case) in &cases {
+        let times = measure(&device, case, 5, time)?;
+        lines.push(vec![
+            shape.clone(),
+            method.clone(),
+            format!("{} x {}", case.rows, case.seq),
+            format!("{:.1}", times.best() * 1e3),
+            format!("{:.1}", times.median() * 1e3),
+            grouped((times.tokens as f64 / times.best()) as u64),
+            format!("{:.0}", times.first_step * 1e3),
+            human_bytes(times.memory),
+            times.dispatches.to_string(),
+        ]);
+        results.push((format!("{shape}, {method}"), times));
+    }
+    if args.output.json {
+        let rows: Vec<_> = results
+            .iter()
+            .map(|(name, t)| {
+                json!({ "name": name, "best_seconds": t.best(), "median_seconds": t.median(), "tokens": t.tokens,
+                "tokens_per_second": t.tokens as f64 / t.best(), "first_step_seconds": t.first_step, "memory": t.memory,
+                "dispatches": t.dispatches })
+            })
+            .collect();
+        output::print_json(&json!({ "device": device.name(), "steps": rows }))?;
+    } else {
+        output::print(&format!("device  {}\n\n{}", device.name(), table(&lines)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
