@@ -19,5 +19,10 @@ lint: ## formatting and clippy, as CI runs them
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --quiet -- -D warnings
 
+base-model: ## make the bundled base model again; see assets/README.md
+	$(CARGO) run --release --quiet --example write_demo_data -- target/base assets/demo
+	$(CARGO) run --release --quiet -- train --config assets/base.toml
+	cp target/base/run/model/*.json target/base/run/model/model.safetensors assets/demo/model/
+
 doc: ## the library's documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet

@@ -59,7 +59,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         tell(&format!("\ntraining {}", if method == Method::Lora { "LoRA" } else { "DiaBlo" }));
         let mut events = |event: Event| {
             // The table at the end says what a run's own closing notes would.
-            if !matches!(event, Event::Started(_) | Event::Note { .. } | Event::Checkpoint { .. } | Event::Eval { .. }) {
+            if !matches!(event, Event::Note { .. } | Event::Checkpoint { .. } | Event::Eval { .. }) {
                 reporter.report(&event);
             }
         };

@@ -59,12 +59,12 @@ enum Command {
     Info(Box<info::Args>),
     /// List the devices and say which one is used
     Devices(devices::Args),
-    /// Run every kernel on a GPU against the CPU's results: drivers do produce wrong numbers
-    Check(check::Args),
     /// Teach the bundled model something, with DiaBlo and with LoRA
     Demo(demo::Args),
     /// Measure training steps
     Bench(bench::Args),
+    /// Run every kernel on a GPU against the CPU's results: drivers do produce wrong numbers
+    Check(check::Args),
 }
 
 /// The whole program.
@@ -97,9 +97,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Export(args) => export::run(args),
         Command::Info(args) => info::run(*args),
         Command::Devices(args) => devices::run(args),
-        Command::Check(args) => check::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Check(args) => check::run(args),
     }
 }
 

@@ -1,0 +1,23 @@
+//! One training step on the CPU executor: DiaBlo, LoRA and all weights at the tinystories-656k shape.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use diablo::adapter::{Kind, MODULES, Spec, choose};
+use diablo::bench::{LoadedStep, StepCase, shapes};
+use diablo::device::Device;
+
+fn steps(c: &mut Criterion) {
+    let config = shapes::named("tinystories-656k").expect("a shape");
+    let diablo = choose::diablo(&config, &MODULES, |_| Some(8), false, 0.0).expect("8 divides");
+    let lora = Spec { kind: Kind::Lora { rank: 10, alpha: 20.0, rslora: false }, targets: MODULES.to_vec(), dropout: 0.0 };
+    let mut group = c.benchmark_group("step of 8 x 128 tokens");
+    group.sample_size(20).throughput(Throughput::Elements(1024));
+    for (name, spec) in [("diablo, 8 blocks", diablo), ("lora, rank 10", lora), ("full", Spec::full())] {
+        let case = StepCase { config: config.clone(), spec, rows: 8, seq: 128, update: true };
+        let mut step = LoadedStep::new(&Device::Cpu, &case).expect("a step");
+        group.bench_function(name, |b| b.iter(|| step.step().expect("a loss")));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, steps);
+criterion_main!(benches);
