@@ -418,7 +418,8 @@ fn broken_models_are_named() {
     generate(&spoil("text", &|m| std::fs::write(m.join("config.json"), "{").unwrap())).bad(1, &["config.json", "JSON"]);
     generate(&spoil("ids", &|m| {
         edit(&m.join("tokenizer.json"), |t| {
-            let token = json!({ "id": 600, "content": "<x>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true });
+            let mut token = t["added_tokens"][0].clone();
+            (token["id"], token["content"]) = (json!(600), json!("<x>"));
             t["added_tokens"].as_array_mut().unwrap().push(token);
         });
         // Ids follow each other: the vocabulary is filled up to it.
