@@ -64,7 +64,7 @@ impl fmt::Display for CaseResult {
         if self.overrun {
             write!(f, ": wrote past its output")?;
         }
-        if let Some(w) = self.worst.filter(|w| !(w.error <= self.tolerance)) {
+        if let Some(w) = self.worst.filter(|w| w.error.is_nan() || w.error > self.tolerance) {
             write!(f, ": output {} at {} is {}, not {}", w.output, w.index, w.got, w.want)?;
         }
         Ok(())

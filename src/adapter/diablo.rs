@@ -8,7 +8,7 @@ use super::choose::check_blocks;
 use super::spec::{Kind, Spec};
 use crate::device::{Layout, PlanBuilder, View};
 use crate::error::{Error, Result};
-use crate::kernels::matmul::{MatMul, Matrix};
+use crate::kernels::matmul::{MatMul, Matrix, NO_LIMIT};
 use crate::model::Arena;
 use crate::model::linear::{self, Blocks, Into};
 use crate::model::weights::{Linear, Site};
@@ -63,7 +63,7 @@ impl Part {
         let a = Matrix::rows(dropped, d_in).every(b.block_in);
         let d = Matrix::rows(b.view, b.block_out).every(b.block_in * b.block_out);
         let c = Matrix::rows(y, d_out).every(b.block_out);
-        let limits = Some([usize::MAX.min(u32::MAX as usize), d_out, d_in]);
+        let limits = Some([NO_LIMIT, d_out, d_in]);
         plan.push(MatMul { batch: self.n, accumulate: true, limits, ..MatMul::new(tokens, b.block_out, b.block_in, a, d, c) }.op());
         None
     }
@@ -84,7 +84,7 @@ impl Part {
         let a = Matrix::rows(seen, d_in).transposed().every(b.block_in);
         let g = Matrix::rows(dy, d_out).every(b.block_out);
         let c = Matrix::rows(self.grad, b.block_out).every(b.block_in * b.block_out);
-        let limits = Some([d_in, d_out, u32::MAX as usize]);
+        let limits = Some([d_in, d_out, NO_LIMIT]);
         plan.push(MatMul { batch: self.n, accumulate: true, limits, ..MatMul::new(b.block_in, b.block_out, tokens, a, g, c) }.op());
         let Some(dx) = dx else { return };
         let Some(dropout) = dropout else {
@@ -94,7 +94,7 @@ impl Part {
         let dseen = plan.workspace("d dropped", tokens * d_in);
         let d = Matrix::rows(b.view, b.block_out).transposed().every(b.block_in * b.block_out);
         let c = Matrix::rows(dseen, d_in).every(b.block_in);
-        let limits = Some([u32::MAX as usize, d_in, d_out]);
+        let limits = Some([NO_LIMIT, d_in, d_out]);
         plan.push(MatMul { batch: self.n, limits, ..MatMul::new(tokens, b.block_in, b.block_out, g, d, c) }.op());
         dropout.undo(plan, dseen, dx.view, tokens * d_in);
     }

@@ -36,7 +36,7 @@ const BLOCKS: usize = 16;
 /// Steps of both runs.
 pub const STEPS: u64 = 150;
 /// Learning rates, each the best for the held-out loss of 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2; see assets/README.md.
-const RATES: [(Method, f64); 2] = [(Method::Diablo, 4e-3), (Method::Lora, 4e-3)];
+const RATES: [(Method, f64); 2] = [(Method::Diablo, 1.6e-2), (Method::Lora, 8e-3)];
 
 /// Where the demo's files lie once they are written.
 pub struct Files {

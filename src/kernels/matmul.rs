@@ -20,6 +20,9 @@ const ADD_RESIDUAL: u32 = 4;
 const DIAGONAL_N_IS_OUTPUT: u32 = 8;
 const DIAGONAL_K_IS_OUTPUT: u32 = 16;
 
+/// An extent that is not bounded over the batch; see [`MatMul::limits`].
+pub const NO_LIMIT: usize = u32::MAX as usize;
+
 /// The uniform.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]

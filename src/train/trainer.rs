@@ -202,7 +202,7 @@ impl Trainer {
         let mut saved = self.done.step;
         let mut interrupted = false;
         while self.done.step < total {
-            self.step(events)?;
+            self.step()?;
             let step = self.done.step;
             let mut save = step.is_multiple_of(save_every) || step == total;
             let mut early = false;
@@ -217,6 +217,8 @@ impl Trainer {
                 save |= better;
                 early = self.run.patience.is_some_and(|p| self.done.evals_without_improvement >= p);
                 self.last_time = Instant::now();
+            } else {
+                self.collect(events)?;
             }
             interrupted = stop();
             if save || interrupted || early {
@@ -258,8 +260,8 @@ impl Trainer {
         })
     }
 
-    /// One optimiser step: submits it, and reports those whose metrics have arrived.
-    fn step(&mut self, events: &mut dyn FnMut(Event)) -> Result<()> {
+    /// Submits one optimiser step; its metrics are on their way.
+    fn step(&mut self) -> Result<()> {
         let (rows, step) = (self.run.batch_size, self.done.step);
         let batches: Vec<MicroBatch> = (0..self.run.accumulate)
             .map(|micro| {
@@ -293,7 +295,7 @@ impl Trainer {
         self.done.tokens += tokens;
         let epoch = self.done.position as f64 / self.data.len() as f64;
         self.pending.push_back(Pending { step: self.done.step, lr, tokens, epoch, ticket });
-        self.collect(events)
+        Ok(())
     }
 
     /// Reports the steps whose metrics are here; waits only where too many are on their way.

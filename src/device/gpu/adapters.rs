@@ -48,7 +48,7 @@ impl AdapterReport {
             backend: format!("{:?}", info.backend).to_lowercase(),
             kind: kind(info.device_type),
             driver: [info.driver, info.driver_info].join(" ").trim().to_string(),
-            max_binding_bytes: limits.max_storage_buffer_binding_size as u64,
+            max_binding_bytes: limits.max_storage_buffer_binding_size,
             max_buffer_bytes: limits.max_buffer_size,
             workgroup_bytes: limits.max_compute_workgroup_storage_size,
             workgroup_invocations: limits.max_compute_invocations_per_workgroup,
@@ -106,7 +106,7 @@ impl Gpu {
 
     pub(in crate::device) fn plan_limits(&self) -> Limits {
         let limits = self.device.limits();
-        Limits { max_binding_bytes: limits.max_storage_buffer_binding_size as u64, max_buffer_bytes: limits.max_buffer_size }
+        Limits { max_binding_bytes: limits.max_storage_buffer_binding_size, max_buffer_bytes: limits.max_buffer_size }
     }
 
     /// An error if the device was lost or refused something since it was opened.
