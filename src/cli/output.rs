@@ -29,7 +29,7 @@ pub fn write(text: &str) -> Result<Reader> {
 /// Writes a text that ends in one line end.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn print(text: &str) -> Result<()> {
     write(&format!("{}\n", text.trim_end())).map(|_| ())
 }
@@ -37,7 +37,7 @@ pub fn print(text: &str) -> Result<()> {
 /// Writes a value as one line of JSON.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn print_json(value: &serde_json::Value) -> Result<()> {
     print(&value.to_string())
 }
