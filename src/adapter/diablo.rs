@@ -63,7 +63,7 @@ impl Part {
         let a = Matrix::rows(dropped, d_in).every(b.block_in);
         let d = Matrix::rows(b.view, b.block_out).every(b.block_in * b.block_out);
         let c = Matrix::rows(y, d_out).every(b.block_out);
-        let limits = Some([usize::MAX.min(u32::MAX as usize), d_out, d_in]);
+        let limits = Some([u32::MAX as usize, d_out, d_in]);
         plan.push(MatMul { batch: self.n, accumulate: true, limits, ..MatMul::new(tokens, b.block_out, b.block_in, a, d, c) }.op());
         None
     }

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 enum Part {
     Diablo(diablo::Part),
-    Lora(lora::Part),
+    Lora(Box<lora::Part>),
 }
 
 /// An adapter laid into an arena, ready to be laid into plans.
@@ -49,7 +49,7 @@ impl Installed {
                 let part = match &spec.kind {
                     Kind::None | Kind::Full => continue,
                     Kind::Diablo { .. } => Part::Diablo(diablo::Part::declare(spec, site, d_out, d_in, layout, arena)?),
-                    Kind::Lora { .. } => Part::Lora(lora::Part::declare(spec, site, d_out, d_in, layout, arena)?),
+                    Kind::Lora { .. } => Part::Lora(Box::new(lora::Part::declare(spec, site, d_out, d_in, layout, arena)?)),
                 };
                 parts.insert(site, part);
             }
