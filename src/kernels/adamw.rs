@@ -37,7 +37,7 @@ pub struct AdamW {
 }
 
 /// x -= lr wd x; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x -= lr/c1 m / (sqrt(v)/sqrt(c2) + eps), g the clipped gradient
-/// (Loshchilov and Hutter 2019, algorithm 2, as PyTorch computes it). Nothing changes where metrics[CLIP] is negative.
+/// (Loshchilov and Hutter 2019, algorithm 2, as PyTorch computes it). Nothing changes where `metrics[CLIP]` is negative.
 pub fn adamw(step: View, metrics: View, gradients: View, values: View, first: View, second: View, count: usize, by: AdamW) -> Op {
     let params = Params { count: count as u32, beta1: by.beta1, beta2: by.beta2, eps: by.eps, weight_decay: by.weight_decay };
     op(&KERNEL, vec![step, metrics, gradients, values, first, second], params, grid256(count), 14 * count)

@@ -18,7 +18,7 @@ struct Params {
     head_dim: u32,
 }
 
-/// stats[h].delta = y[h] . dy[h] over `heads` heads of all tokens (Dao et al. 2022, appendix B.4).
+/// `stats[h].delta = y[h] . dy[h]` over `heads` heads of all tokens (Dao et al. 2022, appendix B.4).
 pub fn attention_delta(y: View, dy: View, stats: View, heads: usize, head_dim: usize) -> Op {
     let params = Params { heads: heads as u32, head_dim: head_dim as u32 };
     op(&KERNEL, vec![y, dy, stats], params, grid256(heads), 2 * heads * head_dim)

@@ -13,7 +13,7 @@ struct Params {
     max_norm: f32,
 }
 
-/// metrics[GRAD_NORM] = sqrt(sum of partials); metrics[CLIP] = min(1, max_norm / (norm + 1e-6)), 1 with `max_norm` 0, and -1
+/// `metrics[GRAD_NORM]` = sqrt(sum of partials); `metrics[CLIP]` = min(1, max_norm / (norm + 1e-6)), 1 with `max_norm` 0, and -1
 /// where norm or loss is no number.
 pub fn clip(partials: View, count: usize, metrics: View, max_norm: f32) -> Op {
     op(&KERNEL, vec![partials, metrics], Params { partials: count as u32, max_norm }, [1; 3], count)

@@ -13,7 +13,7 @@ struct Params {
     width: u32,
 }
 
-/// out[i] += sum over rows of x[row, i].
+/// `out[i] += sum over rows of x[row, i]`.
 pub fn column_sum(x: View, out: View, rows: usize, width: usize) -> Op {
     let params = Params { rows: rows as u32, width: width as u32 };
     op(&KERNEL, vec![x, out], params, [width.div_ceil(64) as u32, 1, 1], rows * width)

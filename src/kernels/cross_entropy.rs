@@ -22,7 +22,7 @@ struct Params {
     rows: u32,
 }
 
-/// losses[first_row + i] = logsumexp(logits[i]) - logits[i, target]; with `gradient`, logits become
+/// `losses[first_row + i] = logsumexp(logits[i]) - logits[i, target]`; with `gradient`, logits become
 /// (softmax(logits) - onehot(target)) / targets of the step. logits: [rows, vocabulary]; targets and losses by `first_row + i`.
 pub fn cross_entropy(
     targets: View,

@@ -21,7 +21,7 @@ struct Params {
     rows: u32,
 }
 
-/// y[t, :] = table[ids[t], :] for ids in `first_row..first_row + rows`, the rows that `table` holds. y: [tokens, hidden].
+/// `y[t, :] = table[ids[t], :]` for ids in `first_row..first_row + rows`, the rows that `table` holds. y: \[tokens, hidden\].
 pub fn embedding(ids: View, table: View, format: Format, first_row: usize, rows: usize, y: View, tokens: usize, hidden: usize) -> Op {
     let params = Params { tokens: tokens as u32, hidden: hidden as u32, first_row: first_row as u32, rows: rows as u32 };
     let mut op = op(&KERNEL, vec![ids, table, y], params, grid256(tokens * hidden), tokens * hidden);

@@ -23,7 +23,7 @@ struct Params {
 /// Positions of a micro-batch sorted by token.
 #[derive(Clone, Copy, Debug)]
 pub struct Groups {
-    /// [groups] distinct tokens.
+    /// \[groups\]: distinct tokens.
     pub ids: View,
     /// [groups + 1] where each group begins in `order`; unused groups are empty.
     pub starts: View,

@@ -14,7 +14,7 @@ struct Params {
     value: f32,
 }
 
-/// x[i] = value for `count` numbers.
+/// `x[i] = value` for `count` numbers.
 pub fn fill(x: View, count: usize, value: f32) -> Op {
     op(&KERNEL, vec![x], Params { count: count as u32, value }, grid256(count), count)
 }

@@ -7,7 +7,7 @@ use crate::device::{Access, Call, Kernel, Op, View};
 pub static KERNEL: Kernel =
     Kernel { name: "loss_sum", source: shader!("loss_sum", "sum64"), bindings: &[Access::Read, Access::Read, Access::Write], run };
 
-/// metrics[LOSS] += sum of the active rows' losses / targets of the step.
+/// `metrics[LOSS]` += sum of the active rows' losses / targets of the step.
 pub fn loss_sum(step: View, losses: View, metrics: View, capacity: usize) -> Op {
     op(&KERNEL, vec![step, losses, metrics], capacity as u32, [1; 3], capacity)
 }

@@ -130,7 +130,7 @@ pub struct MatMul {
     pub accumulate: bool,
     /// Blocks added to B.
     pub diagonal: Option<Diagonal>,
-    /// [n] values added to every row, from this offset of the view.
+    /// \[n\]: values added to every row, from this offset of the view.
     pub bias: Option<(View, usize)>,
     /// Added to C; lies as C does.
     pub residual: Option<View>,

@@ -16,7 +16,7 @@ struct Params {
     eps: f32,
 }
 
-/// y = x / sqrt(mean(x^2) + eps) * w, over `rows` rows of `width`; w: [width] (Zhang and Sennrich 2019, eq. 4).
+/// y = x / sqrt(mean(x^2) + eps) * w, over `rows` rows of `width`; w: \[width\] (Zhang and Sennrich 2019, eq. 4).
 pub fn rms_norm(x: View, w: View, y: View, rows: usize, width: usize, eps: f32) -> Op {
     op(&KERNEL, vec![x, w, y], Params { rows: rows as u32, width: width as u32, eps }, grid(rows), 4 * rows * width)
 }

@@ -22,7 +22,7 @@ struct Params {
     accumulate: u32,
 }
 
-/// dx (+)= r (dy w - x r^2 mean(dy w x)), r = 1 / sqrt(mean(x^2) + eps); `inverse_rms` [rows] receives r.
+/// dx (+)= r (dy w - x r^2 mean(dy w x)), r = 1 / sqrt(mean(x^2) + eps); `inverse_rms` \[rows\] receives r.
 pub fn rms_norm_grad(x: View, w: View, dy: View, dx: View, inverse_rms: View, rows: usize, width: usize, eps: f32, accumulate: bool) -> Op {
     let params = Params { rows: rows as u32, width: width as u32, eps, accumulate: accumulate.into() };
     op(&KERNEL, vec![x, w, dy, dx, inverse_rms], params, grid(rows), 9 * rows * width)

@@ -18,7 +18,7 @@ struct Params {
     width: u32,
 }
 
-/// dw[i] += sum over rows of dy[row, i] x[row, i] r[row]; r from [`super::rms_norm_grad`].
+/// `dw[i] += sum over rows of dy[row, i] x[row, i] r[row]`; r from [`super::rms_norm_grad`].
 pub fn rms_norm_weight_grad(x: View, dy: View, inverse_rms: View, dw: View, rows: usize, width: usize) -> Op {
     let params = Params { rows: rows as u32, width: width as u32 };
     op(&KERNEL, vec![x, dy, inverse_rms, dw], params, [width.div_ceil(64) as u32, 1, 1], 3 * rows * width)

@@ -8,15 +8,15 @@ use crate::kernels::{INPUT_WORDS, METRIC_WORDS};
 /// Buffers for one micro-batch of up to `rows` x `seq` tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs {
-    /// [tokens] token ids.
+    /// \[tokens\]: token ids.
     pub ids: View,
-    /// [tokens] positions within their sequence.
+    /// \[tokens\]: positions within their sequence.
     pub positions: View,
     /// [tokens, 2] first key that each token sees, and one past the last.
     pub spans: View,
-    /// [tokens] places that have a target, first; [`crate::kernels::NONE`] after.
+    /// \[tokens\]: places that have a target, first; [`crate::kernels::NONE`] after.
     pub target_rows: View,
-    /// [tokens] their targets.
+    /// \[tokens\]: their targets.
     pub targets: View,
     /// The step's scalars; see [`crate::kernels::inputs`].
     pub step: View,

@@ -37,7 +37,7 @@ pub struct Graph<'a> {
 pub struct Cache<'a> {
     /// Keys and values by layer.
     pub layers: &'a [(View, View)],
-    /// [tokens] where this call's tokens go; the row after the last takes padding.
+    /// \[tokens\]: where this call's tokens go; the row after the last takes padding.
     pub places: View,
     /// Tokens that fit.
     pub capacity: usize,

@@ -71,7 +71,7 @@ pub struct Linear {
     pub site: Site,
     /// [d_out, d_in].
     pub weight: Weight,
-    /// [d_out].
+    /// \[d_out\].
     pub bias: Option<Vector>,
 }
 
