@@ -49,6 +49,12 @@ pub fn atomic_write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     atomic_write(path, |writer| writer.write_all(bytes).map_err(Error::io(path)))
 }
 
+/// Adds a line to a file, which is made where it is not there. One write for one line: a reader beside us never sees half of it.
+pub fn append_line(path: &Path, line: &str) -> Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).open(path).map_err(Error::io(path))?;
+    file.write_all(format!("{line}\n").as_bytes()).map_err(Error::io(path))
+}
+
 /// The file as text, refusing one that is longer than `limit` bytes, not a plain file, or not UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> Result<String> {
     let place = || path.display().to_string();

@@ -2,9 +2,10 @@
 
 use super::checkpoint::{CHECKPOINTS, Checkpoints};
 use super::config::RunConfig;
+use super::event::Summary;
 use super::metrics::METRICS_FILE;
 use crate::error::{Error, Result};
-use crate::files::atomic_write;
+use crate::files::{atomic_write, atomic_write_bytes};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 /// The resolved options of the run.
 pub const CONFIG_FILE: &str = "run.toml";
+/// What ran: model, method, device, sizes.
+pub const SUMMARY_FILE: &str = "summary.json";
 /// Its loss as a picture.
 pub const PLOT_FILE: &str = "loss.svg";
 const LOCK_FILE: &str = ".diablo.lock";
@@ -77,6 +80,12 @@ impl RunFolder {
     pub fn write_config(&self, config: &RunConfig) -> Result<()> {
         let (path, text) = (self.dir.join(CONFIG_FILE), config.to_toml_string()?);
         atomic_write(&path, |w| w.write_all(text.as_bytes()).map_err(Error::io(&path)))
+    }
+
+    /// Writes what is about to run, for whoever compares runs later.
+    pub fn write_summary(&self, summary: &Summary) -> Result<()> {
+        let text = serde_json::to_string_pretty(summary).unwrap_or_default() + "\n";
+        atomic_write_bytes(&self.dir.join(SUMMARY_FILE), text.as_bytes())
     }
 
     /// Reads `run.toml`, if the folder has one.
