@@ -18,7 +18,7 @@ use crate::kernels::metrics;
 use crate::model::Source;
 use crate::random::Random;
 use std::collections::VecDeque;
-use std::time::Instant;
+use web_time::Instant;
 
 /// Steps whose metrics may be on their way while the next ones run.
 const IN_FLIGHT: usize = 3;
