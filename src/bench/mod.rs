@@ -13,7 +13,7 @@ use crate::random::Random;
 use crate::train::feed::{MicroBatch, Scalars};
 use crate::train::program::{Program, Shape};
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use web_time::{Duration, Instant};
 
 /// What a step is measured with.
 #[derive(Clone, Debug)]
