@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::kernels::cases::{self, Case};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, Instant};
+use web_time::{Duration, Instant};
 
 /// A place where the device and the twin differ.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -27,6 +27,7 @@
 pub mod adapter;
 pub mod bench;
 pub mod check;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod cli;
 pub mod data;
 pub mod demo;

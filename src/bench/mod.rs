@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::train::feed::MicroBatch;
 use crate::train::program::{Program, Shape};
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use web_time::{Duration, Instant};
 
 /// What a step is measured with.
 #[derive(Clone, Debug)]

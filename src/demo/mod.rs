@@ -11,7 +11,7 @@ use crate::data::{Row, Rows, Tokenizer, read_rows, stop_ids};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::eval::{self, Scores};
-use crate::files::atomic_write_bytes;
+use crate::files::{self, atomic_write_bytes};
 use crate::generate::{Decoder, Sampler, Sampling};
 use crate::model::Source;
 use crate::train::config::Method;
@@ -51,23 +51,20 @@ impl Files {
     /// Where the folder holds something else, or cannot be written.
     pub fn write(folder: &Path) -> Result<Self> {
         let mark = folder.join("model/config.json");
-        let used = folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
-        if used && !mark.is_file() {
+        let used = files::names(folder).is_ok_and(|names| !names.is_empty());
+        if used && !files::is_file(&mark) {
             return Err(Error::usage(
                 format!("{}: the folder is not empty and holds no demo", folder.display()),
                 "give another one with --out",
             ));
         }
         for run in ["diablo", "lora"] {
-            let run = folder.join(run);
-            if run.is_dir() {
-                std::fs::remove_dir_all(&run).map_err(Error::io(&run))?;
-            }
+            files::remove(&folder.join(run))?;
         }
         for (name, bytes) in FILES {
             let path = folder.join(name);
             let parent = path.parent().unwrap_or(folder);
-            std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
+            files::create_dir_all(parent).map_err(Error::io(parent))?;
             atomic_write_bytes(&path, bytes)?;
         }
         Ok(Self { folder: folder.into() })

@@ -27,5 +27,5 @@ pub use linear::Adapter;
 pub use rope::{Rope, RopeScaling};
 pub use save::{TensorSpec, write_safetensors};
 pub use source::Source;
-pub use tensor::{Dtype, TensorView};
+pub use tensor::{Dtype, StoredTensor, TensorView};
 pub use weights::Weights;

@@ -35,7 +35,7 @@ pub fn keys() -> impl Iterator<Item = &'static str> {
 impl RunConfig {
     /// Reads a file of options. What it leaves out has its default; nothing is validated beyond keys and types.
     pub fn from_toml_file(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let bytes = crate::files::read(path).map_err(Error::io(path))?;
         let text =
             String::from_utf8(bytes).map_err(|_| Error::input(path.display().to_string(), "is not UTF-8 text", "save it as UTF-8"))?;
         Self::from_toml(&text, &path.display().to_string())

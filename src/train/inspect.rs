@@ -65,7 +65,7 @@ impl Trainer {
         let Some(checkpoint) = self.source.checkpoint() else { return Ok(Vec::new()) };
         let name = format!("{}.weight", site.path());
         let found = checkpoint.resolve(&self.source.config)?.into_iter().find(|(spec, _)| spec.name == name);
-        Ok(found.map(|(_, tensor)| tensor.to_f32()).unwrap_or_default())
+        found.map_or(Ok(Vec::new()), |(_, tensor)| Ok(tensor.read()?.to_f32()))
     }
 
     /// How far each layer has moved. The frozen weights' norms are computed once.
@@ -79,14 +79,11 @@ impl Trainer {
         for site in sites {
             let cells = self.cells(site);
             let of = |name: String| tensors.iter().find(|t| t.name == name).map(|t| t.values.as_slice()).unwrap_or_default();
-            let frozen = match (self.weight_norms.get(&site), &self.spec.kind) {
-                (Some(_), Kind::Diablo { .. } | Kind::Lora { .. }) => Vec::new(),
-                _ => self.frozen(site)?,
-            };
-            if !self.weight_norms.contains_key(&site) {
-                let norms = if frozen.is_empty() { Vec::new() } else { cells.norms(&frozen) };
-                self.weight_norms.insert(site, norms);
-            }
+            let known = self.weight_norms.contains_key(&site);
+            // What a full run has added is known only beside what it started from.
+            let frozen = if known && self.spec.kind != Kind::Full { Vec::new() } else { self.frozen(site)? };
+            let norms = || if frozen.is_empty() { Vec::new() } else { cells.norms(&frozen) };
+            let weight = self.weight_norms.entry(site).or_insert_with(norms).clone();
             let change = match &self.spec.kind {
                 Kind::Diablo { .. } => cells.block_norms(of(diablo::tensor_name(site))),
                 Kind::Lora { rank, .. } => {
@@ -95,7 +92,7 @@ impl Trainer {
                 }
                 Kind::Full | Kind::None => cells.norms(&moved(of(format!("{}.weight", site.path())), &frozen)),
             };
-            all.push(SiteChange { site, cells, change, weight: self.weight_norms[&site].clone() });
+            all.push(SiteChange { site, cells, change, weight });
         }
         Ok(all)
     }

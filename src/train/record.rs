@@ -6,7 +6,7 @@ use super::metrics::{METRICS_FILE, MetricsLog, StepMetrics};
 use super::run_folder::{CONFIG_FILE, SUMMARY_FILE};
 use super::writer::{self, SAMPLES_FILE, Written};
 use crate::error::{Error, Result};
-use crate::files::read_text;
+use crate::files::{self, read_text};
 use std::path::{Path, PathBuf};
 
 const SUMMARY_LIMIT: u64 = 1 << 20;
@@ -33,7 +33,7 @@ impl RunRecord {
     /// Names the file that is missing or broken.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG_FILE);
-        if !path.is_file() {
+        if !files::is_file(&path) {
             return Err(Error::input(
                 folder.display().to_string(),
                 format!("no run: {CONFIG_FILE} is not here"),
@@ -42,7 +42,7 @@ impl RunRecord {
         }
         let config = RunConfig::from_toml_file(&path)?;
         let path = folder.join(SUMMARY_FILE);
-        let summary = if path.is_file() {
+        let summary = if files::is_file(&path) {
             let text = read_text(&path, SUMMARY_LIMIT)?;
             let broken = |e: serde_json::Error| Error::input(path.display().to_string(), format!("is no summary of a run: {e}"), "");
             Some(serde_json::from_str(&text).map_err(broken)?)
@@ -50,9 +50,9 @@ impl RunRecord {
             None
         };
         let path = folder.join(METRICS_FILE);
-        let metrics = if path.is_file() { MetricsLog::read(&path)? } else { Vec::new() };
+        let metrics = if files::is_file(&path) { MetricsLog::read(&path)? } else { Vec::new() };
         let path = folder.join(SAMPLES_FILE);
-        let written = if path.is_file() { writer::read(&path)? } else { Vec::new() };
+        let written = if files::is_file(&path) { writer::read(&path)? } else { Vec::new() };
         Ok(Self { folder: folder.to_path_buf(), config, summary, metrics, written })
     }
 

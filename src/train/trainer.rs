@@ -24,7 +24,7 @@ use crate::model::inputs::Scalars;
 use crate::model::weights::Site;
 use crate::random::Random;
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use web_time::Instant;
 
 /// Steps whose metrics may be on their way while the next ones run.
 const IN_FLIGHT: usize = 3;

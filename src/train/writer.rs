@@ -4,7 +4,7 @@ use super::config::RunConfig;
 use crate::data::{Tokenizer, stop_ids};
 use crate::device::Session;
 use crate::error::{Error, Result};
-use crate::files::{append_line, atomic_write_bytes, read_text};
+use crate::files::{self, append_line, atomic_write_bytes, read_text};
 use crate::generate::{Sampler, Sampling, continue_tokens};
 use crate::model::{Decoding, Source};
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub struct Written {
 /// Where the file cannot be read or replaced.
 pub fn forget_after(folder: &Path, step: Option<u64>) -> Result<()> {
     let path = folder.join(SAMPLES_FILE);
-    if !path.is_file() {
+    if !files::is_file(&path) {
         return Ok(());
     }
     let kept: String = read(&path)?

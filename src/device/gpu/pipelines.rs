@@ -35,9 +35,10 @@ impl Pipelines {
         for op in ops {
             wanted.entry(key(op)).or_insert(op.kernel);
         }
-        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing: Vec<_> = wanted.iter().filter(|(k, _)| !made.contains_key(*k)).collect();
-        drop(made);
+        let missing = {
+            let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            wanted.iter().filter(|(k, _)| !made.contains_key(*k)).collect()
+        };
         let fresh = compile_all(gpu, missing).await?;
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         made.extend(fresh);

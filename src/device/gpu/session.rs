@@ -8,7 +8,7 @@ use super::arrival::Arrival;
 use super::pipelines::{Compiled, key};
 use crate::error::{Error, Result};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use web_time::{Duration, Instant};
 
 /// Desktops kill a submit after about two seconds; a window on the same device wants to draw in between.
 const SUBMIT_SECONDS: f64 = 0.1;
