@@ -25,6 +25,7 @@
 //! ARCHITECTURE.md in the repository is the map: what lies on which floor, and why.
 
 pub mod adapter;
+pub mod app;
 pub mod bench;
 pub mod check;
 #[cfg(not(target_arch = "wasm32"))]

@@ -22,7 +22,7 @@ use crate::train::{Event, RunConfig, Trainer};
 use std::path::{Path, PathBuf};
 
 /// The bundled files: path below the demo's folder, contents.
-const FILES: [(&str, &[u8]); 6] = [
+pub const BUNDLED: [(&str, &[u8]); 6] = [
     ("model/config.json", include_bytes!("../../assets/demo/model/config.json")),
     ("model/model.safetensors", include_bytes!("../../assets/demo/model/model.safetensors")),
     ("model/tokenizer.json", include_bytes!("../../assets/demo/model/tokenizer.json")),
@@ -61,7 +61,7 @@ impl Files {
         for run in ["diablo", "lora"] {
             files::remove(&folder.join(run))?;
         }
-        for (name, bytes) in FILES {
+        for (name, bytes) in BUNDLED {
             let path = folder.join(name);
             let parent = path.parent().unwrap_or(folder);
             files::create_dir_all(parent).map_err(Error::io(parent))?;
