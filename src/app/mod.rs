@@ -20,12 +20,15 @@
 
 pub mod blocks;
 pub mod compare;
+pub mod curves;
 pub mod data;
+pub mod engine;
 pub mod export;
 pub mod icons;
 pub mod jobs;
 pub mod layout;
 pub mod learn;
+pub mod live;
 pub mod method;
 pub mod model;
 pub mod opened;
@@ -35,11 +38,13 @@ pub mod shared;
 pub mod shell;
 pub mod talk;
 pub mod theme;
+pub mod tiles;
 pub mod train;
 pub mod trouble;
 
 pub use shared::{Shared, View};
 
+use crate::device::gpu::Gpu;
 use crate::error::{Error, Result};
 use eframe::egui;
 
@@ -47,6 +52,7 @@ use eframe::egui;
 pub struct DiabloApp {
     /// What all pages see.
     pub shared: Shared,
+    engine: engine::Engine,
     shell: shell::Shell,
     model: model::ModelPage,
     data: data::DataPage,
@@ -65,6 +71,7 @@ impl DiabloApp {
         theme::install(&cc.egui_ctx);
         let (settings, run) = settings::Settings::load(cc.storage);
         cc.egui_ctx.set_theme(settings.theme);
+        let window = cc.wgpu_render_state.as_ref().map(|r| Gpu::shared(&r.adapter, r.device.clone(), r.queue.clone()));
         let mut shared = Shared { run, ..Shared::default() };
         let shell = shell::Shell::at(settings.view);
         shared.settings = settings;
@@ -74,6 +81,7 @@ impl DiabloApp {
         }
         Self {
             shared,
+            engine: engine::Engine::new(window),
             shell,
             model: Default::default(),
             data: Default::default(),
@@ -97,6 +105,7 @@ impl eframe::App for DiabloApp {
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         let shared = &mut self.shared;
         shared.poll(ui.ctx());
+        self.engine.poll(ui.ctx(), shared, self.shell.view);
         self.shell.before(ui, shared);
         match self.shell.view {
             View::Model => self.model.ui(ui, shared),
@@ -136,7 +145,12 @@ pub fn run() -> Result<()> {
         .with_icon(icons::window_icon())
         .with_inner_size([1280.0, 800.0])
         .with_min_inner_size([640.0, 360.0]);
-    let options = eframe::NativeOptions { viewport, ..Default::default() };
+    let mut options = eframe::NativeOptions { viewport, ..Default::default() };
+    // The window's device is the one that trains, so it is opened with what training wants.
+    let mut setup = eframe::egui_wgpu::WgpuSetupCreateNew::without_display_handle();
+    setup.power_preference = wgpu::PowerPreference::HighPerformance;
+    setup.device_descriptor = std::sync::Arc::new(Gpu::device_descriptor);
+    options.wgpu_options.wgpu_setup = setup.into();
     eframe::run_native(platform::APP_ID, options, Box::new(|cc| Ok(Box::new(DiabloApp::new(cc))))).map_err(|error| {
         Error::device(format!("no window could be opened: {error}"), "on a machine without a display use the command line: diablo --help")
     })

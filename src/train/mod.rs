@@ -5,6 +5,8 @@ pub mod checkpoint;
 pub mod choice;
 pub mod config;
 pub mod config_file;
+pub mod curve;
+pub mod driver;
 pub mod event;
 pub mod export;
 pub mod feed;

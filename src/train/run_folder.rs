@@ -22,7 +22,7 @@ pub struct RunFolder {
     dir: PathBuf,
     checkpoints: Checkpoints,
     /// Held, never read.
-    _lock: Lock,
+    lock: Option<Lock>,
 }
 
 impl RunFolder {
@@ -48,7 +48,12 @@ impl RunFolder {
             return Err(Error::usage(what, "name another folder with --out"));
         }
         let checkpoints = Checkpoints::open(&out.join(CHECKPOINTS))?;
-        Ok(Self { dir: out.to_path_buf(), checkpoints, _lock: lock })
+        Ok(Self { dir: out.to_path_buf(), checkpoints, lock: Some(lock) })
+    }
+
+    /// Lets another process or another run have the folder.
+    pub fn unlock(&mut self) {
+        self.lock = None;
     }
 
     /// The folder.

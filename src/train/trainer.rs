@@ -360,6 +360,11 @@ impl Trainer {
         Ok(())
     }
 
+    /// Lets others have the run folder. What was trained can still be looked at.
+    pub fn release(&mut self) {
+        self.folder.unlock();
+    }
+
     /// Ends this sitting: a run that came to its end writes its result, one that did not is saved so that it can go on.
     ///
     /// # Errors
