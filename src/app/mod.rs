@@ -35,6 +35,7 @@ pub mod shared;
 pub mod shell;
 pub mod talk;
 pub mod theme;
+pub mod tokens_view;
 pub mod train;
 pub mod trouble;
 

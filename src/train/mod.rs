@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod choice;
 pub mod config;
 pub mod config_file;
+pub mod estimate;
 pub mod event;
 pub mod export;
 pub mod feed;
