@@ -39,6 +39,7 @@ pub mod shell;
 pub mod talk;
 pub mod theme;
 pub mod tiles;
+pub mod tokens_view;
 pub mod tour;
 pub mod train;
 pub mod trouble;
