@@ -40,3 +40,5 @@ pub mod kernels;
 pub mod model;
 pub mod random;
 pub mod train;
+#[cfg(any(target_arch = "wasm32", test))]
+pub mod web;

@@ -1,11 +1,11 @@
 //! What a run says while it goes: one stream for every face (terminal, app, page).
 
 use super::metrics::StepMetrics;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Something that happened in a run. As JSON, `event` holds the name in snake case.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A file is being read; `done == total` ends it.
@@ -91,7 +91,7 @@ impl Event {
 }
 
 /// What is about to run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The device, with its backend.
     pub device: String,
