@@ -94,6 +94,24 @@ impl Error {
         }
     }
 
+    /// Where it is: a file, key, row, layer or step; empty where the fault is in the options themselves.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Input { place, .. } => place.clone(),
+            Self::Io { path, .. } => path.display().to_string(),
+            Self::Diverged { step, .. } => format!("step {step}"),
+            Self::Usage { .. } | Self::Device { .. } => String::new(),
+        }
+    }
+
+    /// What is wrong, without the place.
+    pub fn what(&self) -> String {
+        match self {
+            Self::Input { what, .. } | Self::Usage { what, .. } | Self::Device { what, .. } | Self::Diverged { what, .. } => what.clone(),
+            Self::Io { source, .. } => source.to_string(),
+        }
+    }
+
     /// 2 for wrong usage, 1 for a run that failed.
     pub fn exit_code(&self) -> u8 {
         match self {

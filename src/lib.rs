@@ -25,6 +25,8 @@
 //! ARCHITECTURE.md in the repository is the map: what lies on which floor, and why.
 
 pub mod adapter;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod app;
 pub mod bench;
 pub mod check;
 #[cfg(not(target_arch = "wasm32"))]

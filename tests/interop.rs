@@ -131,10 +131,10 @@ impl Work {
 }
 
 fn logits(source: &Source, adapter: Option<&AdapterFile>, prompts: &[Vec<u32>]) -> Vec<f32> {
-    let mut decoder = Decoder::new(&Device::Cpu, source, adapter, 64, &mut |_, _| ()).expect("decoder");
+    let mut decoder = pollster::block_on(Decoder::new(&Device::Cpu, source, adapter, 64, &mut |_, _| ())).expect("decoder");
     let mut one = |ids: &Vec<u32>| {
         decoder.reset();
-        decoder.feed(ids).expect("logits")
+        pollster::block_on(decoder.feed(ids)).expect("logits")
     };
     prompts.iter().flat_map(&mut one).collect()
 }

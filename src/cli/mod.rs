@@ -1,5 +1,6 @@
 //! The command line: options in, the run's events and results out. No numerics and no file formats live here.
 
+pub mod app;
 pub mod bench;
 pub mod check;
 pub mod common_args;
@@ -35,6 +36,7 @@ Examples:
 
 A model is a folder in Hugging Face layout: config.json, tokenizer.json, model.safetensors.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (after saving).
+Without arguments it opens the window where there is a display.
 DIABLO_DEVICE chooses the device where --device does not.";
 
 /// Fine-tune small transformers with DiaBlo (diagonal blocks) on any GPU, or on the CPU
@@ -47,6 +49,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Open the window: everything below, to look at and to click
+    App(app::Args),
     /// Fine-tune a model on rows of text
     Train(Box<train::Args>),
     /// Continue a text
@@ -70,11 +74,14 @@ enum Command {
 /// The whole program.
 pub fn main() -> ExitCode {
     explain_panics();
-    if std::env::args_os().len() <= 1 {
+    let alone = std::env::args_os().len() <= 1;
+    // Started by a click, or by a person who wants to see what it is: the window, where there can be one.
+    if alone && !crate::app::platform::has_display() {
         let _ = Cli::command().print_help();
         return ExitCode::SUCCESS;
     }
-    let cli = match Cli::try_parse() {
+    let parsed = if alone { Ok(Cli { command: Command::App(app::Args {}) }) } else { Cli::try_parse() };
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help and the version come this way too, with code 0. A closed pipe is no fault.
@@ -91,6 +98,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
+        Command::App(args) => app::run(&args),
         Command::Train(args) => train::run(*args),
         Command::Generate(args) => generate::run(args),
         Command::Eval(args) => eval::run(args),

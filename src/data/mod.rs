@@ -8,7 +8,7 @@
 //! | order | `order.rs` | which sample comes at which position of the run |
 //! | batch | `batch.rs`, `buckets.rs` | fixed shapes, shifted targets, tokens grouped by id |
 //!
-//! `decode.rs` goes the other way, id by id, for generation.
+//! `preview.rs` shows rows to a person before a run; `decode.rs` goes the other way, id by id, for generation.
 
 pub mod batch;
 pub mod buckets;
@@ -16,6 +16,7 @@ pub mod dataset;
 pub mod decode;
 mod lines;
 pub mod order;
+pub mod preview;
 pub mod rows;
 pub mod special;
 pub mod tokenizer;

@@ -126,6 +126,11 @@ impl Tokenizer {
         self.inner.id_to_token(id)
     }
 
+    /// Whether an id is a special token: one that a text's own characters do not give.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.inner.get_added_vocabulary().get_added_tokens_decoder().get(&id).is_some_and(|token| token.special)
+    }
+
     /// Where the tokenizer was read from.
     pub fn path(&self) -> &Path {
         &self.path

@@ -12,7 +12,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::eval::{self, Scores};
 use crate::files::{self, atomic_write_bytes};
-use crate::generate::{Decoder, Sampler, Sampling, continue_tokens};
+use crate::generate::{Decoder, Sampler, Sampling};
 use crate::model::Source;
 use crate::train::config::Method;
 use crate::train::metrics::MetricsLog;
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 /// The bundled files: path below the demo's folder, contents.
 #[cfg(not(target_arch = "wasm32"))]
-const FILES: [(&str, &[u8]); 6] = [
+pub const BUNDLED: [(&str, &[u8]); 6] = [
     ("model/config.json", include_bytes!("../../assets/demo/model/config.json")),
     ("model/model.safetensors", include_bytes!("../../assets/demo/model/model.safetensors")),
     ("model/tokenizer.json", include_bytes!("../../assets/demo/model/tokenizer.json")),
@@ -34,7 +34,7 @@ const FILES: [(&str, &[u8]); 6] = [
 
 /// A page fetches them beside the program.
 #[cfg(target_arch = "wasm32")]
-const FILES: [(&str, &[u8]); 0] = [];
+pub const BUNDLED: [(&str, &[u8]); 0] = [];
 
 /// Blocks of the demo's DiaBlo run; LoRA's rank follows from it.
 const BLOCKS: usize = 16;
@@ -66,7 +66,7 @@ impl Files {
         for run in ["diablo", "lora"] {
             files::remove(&folder.join(run))?;
         }
-        for (name, bytes) in FILES {
+        for (name, bytes) in BUNDLED {
             let path = folder.join(name);
             let parent = path.parent().unwrap_or(folder);
             files::create_dir_all(parent).map_err(Error::io(parent))?;
@@ -165,15 +165,16 @@ pub fn samples(files: &Files) -> Result<Vec<Row>> {
 pub fn answers(device: &Device, source: &Source, adapter: Option<&AdapterFile>, rows: &[Row]) -> Result<Vec<String>> {
     let tokenizer = Tokenizer::from_dir(&source.folder)?;
     let stop = stop_ids(&source.folder, &tokenizer, &source.config.eos_token_id)?;
-    let mut decoder = Decoder::new(device, source, adapter, 128, &mut |_, _| ())?;
+    let mut decoder = pollster::block_on(Decoder::new(device, source, adapter, 128, &mut |_, _| ()))?;
     let mut answer = |row: &Row| -> Result<String> {
         let prompt = tokenizer.encode(&row.prompt)?;
         let mut so_far = String::new();
         let mut sampler = Sampler::new(Sampling::GREEDY);
-        continue_tokens(&mut decoder, &tokenizer, &prompt, 24, &stop, &mut sampler, &mut |piece| {
+        let mut sentence = |piece: &str| {
             so_far.push_str(piece);
             !so_far.trim().contains(['.', '\n'])
-        })?;
+        };
+        pollster::block_on(decoder.continue_tokens(&tokenizer, &prompt, 24, &stop, &mut sampler, &mut sentence))?;
         Ok(so_far.trim().lines().next().unwrap_or_default().to_string())
     };
     rows.iter().map(&mut answer).collect()
@@ -185,7 +186,7 @@ pub fn answers(device: &Device, source: &Source, adapter: Option<&AdapterFile>, 
 /// Where the device cannot hold the model.
 pub fn score(device: &Device, source: &Source, adapter: Option<&AdapterFile>, files: &Files) -> Result<Scores> {
     let options = eval::Options { seq_len: 64, batch_size: 16, ..eval::Options::default() };
-    eval::evaluate(device, source, adapter, &files.held_out(), &options, &mut |_| ())
+    pollster::block_on(eval::evaluate(device, source, adapter, &files.held_out(), &options, &mut |_| ()))
 }
 
 /// Trains one method and scores it.

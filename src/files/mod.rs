@@ -50,6 +50,11 @@ pub fn atomic_write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     atomic_write(path, |writer| writer.write_all(bytes).map_err(Error::io(path)))
 }
 
+/// Adds a line to a file, which is made where it is not there.
+pub fn append_line(path: &Path, line: &str) -> Result<()> {
+    Appender::open(path).and_then(|mut file| file.append(format!("{line}\n").as_bytes())).map_err(Error::io(path))
+}
+
 /// Whether something is there. A link that leads nowhere is not.
 pub fn exists(path: &Path) -> bool {
     metadata(path).is_ok()

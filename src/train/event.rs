@@ -58,6 +58,15 @@ pub enum Event {
         /// Whether no earlier one was lower.
         best: bool,
     },
+    /// The model continued the run's sample prompt.
+    Sample {
+        /// Steps done.
+        step: u64,
+        /// What it was given.
+        prompt: String,
+        /// What it added.
+        text: String,
+    },
     /// A checkpoint is safely on disk.
     Checkpoint {
         /// Steps done.

@@ -58,7 +58,7 @@ pub fn describe(spec: &Spec) -> String {
 }
 
 /// The shape of a run's plans.
-pub fn shape(run: &RunConfig, buckets: Vec<usize>) -> Shape {
+pub fn shape(run: &RunConfig, buckets: Vec<usize>, writes: usize) -> Shape {
     Shape {
         batch_size: run.batch_size,
         buckets,
@@ -66,6 +66,7 @@ pub fn shape(run: &RunConfig, buckets: Vec<usize>) -> Shape {
         recompute: run.gradient_checkpointing,
         adamw: AdamW { beta1: run.beta1 as f32, beta2: run.beta2 as f32, eps: run.eps as f32, weight_decay: run.weight_decay as f32 },
         max_grad_norm: run.max_grad_norm as f32,
+        writes,
     }
 }
 

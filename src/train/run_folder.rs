@@ -2,6 +2,7 @@
 
 use super::checkpoint::{CHECKPOINTS, Checkpoints};
 use super::config::RunConfig;
+use super::event::Summary;
 use super::metrics::METRICS_FILE;
 use crate::error::{Error, Result};
 use crate::files::{self, Lock, Locked, atomic_write_bytes};
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// The resolved options of the run.
 pub const CONFIG_FILE: &str = "run.toml";
+/// What ran: model, method, device, sizes.
+pub const SUMMARY_FILE: &str = "summary.json";
 /// Its loss as a picture.
 pub const PLOT_FILE: &str = "loss.svg";
 const LOCK_FILE: &str = ".diablo.lock";
@@ -19,7 +22,7 @@ pub struct RunFolder {
     dir: PathBuf,
     checkpoints: Checkpoints,
     /// Held, never read.
-    _lock: Lock,
+    lock: Option<Lock>,
 }
 
 impl RunFolder {
@@ -45,7 +48,12 @@ impl RunFolder {
             return Err(Error::usage(what, "name another folder with --out"));
         }
         let checkpoints = Checkpoints::open(&out.join(CHECKPOINTS))?;
-        Ok(Self { dir: out.to_path_buf(), checkpoints, _lock: lock })
+        Ok(Self { dir: out.to_path_buf(), checkpoints, lock: Some(lock) })
+    }
+
+    /// Lets another process or another run have the folder.
+    pub fn unlock(&mut self) {
+        self.lock = None;
     }
 
     /// The folder.
@@ -72,6 +80,12 @@ impl RunFolder {
     pub fn write_config(&self, config: &RunConfig) -> Result<()> {
         let (path, text) = (self.dir.join(CONFIG_FILE), config.to_toml_string()?);
         atomic_write_bytes(&path, text.as_bytes())
+    }
+
+    /// Writes what is about to run, for whoever compares runs later.
+    pub fn write_summary(&self, summary: &Summary) -> Result<()> {
+        let text = serde_json::to_string_pretty(summary).unwrap_or_default() + "\n";
+        atomic_write_bytes(&self.dir.join(SUMMARY_FILE), text.as_bytes())
     }
 
     /// Reads `run.toml`, if the folder has one.

@@ -43,7 +43,7 @@ test("what a run wrote survives a reload", { timeout: 120_000 }, async () => {
   await until("ready", 60);
   await page.evaluate(() => globalThis.diablo.command({ command: "list", folder: "/runs" }));
   const { paths } = await until("files", 10);
-  for (const name of ["run.toml", "metrics.jsonl", "adapter_model.safetensors", "adapter_config.json", "loss.svg"]) {
+  for (const name of ["run.toml", "metrics.jsonl", "adapter_model.safetensors", "adapter_config.json"]) {
     assert.ok(paths.includes(`/runs/demo/${name}`), `${name} is not among ${paths}`);
   }
   await page.evaluate(() => globalThis.diablo.command({ command: "read", path: "/runs/demo/metrics.jsonl" }));

@@ -1,0 +1,157 @@
+//! The app: the same runs as the command line's, in a window.
+//!
+//! # How a view is written
+//!
+//! - **State.** Each page is a struct of its own in a file of its own, with `fn ui(&mut self, ui: &mut egui::Ui, shared: &mut
+//!   Shared)`. What only the page needs lives in that struct; what others need lives in [`Shared`]: the run that is being put
+//!   together ([`Shared::run`], a [`RunConfig`](crate::train::RunConfig)), the open model and rows, the machine, the status of
+//!   the run that goes on. [`Shared::go`] takes the person to another page.
+//! - **The run.** Menus, shortcuts and buttons push a [`Command`](shared::Command) onto [`Shared::commands`]; the engine takes
+//!   them once a frame and keeps [`Shared::status`] up to date, from which the title, the status bar and the question before
+//!   closing follow. [`Shared::missing`] says why a run cannot be started and where to go for what is missing.
+//! - **Work.** Nothing that may take more than a few milliseconds runs in `ui`. [`jobs::Job::start`] runs a closure elsewhere and
+//!   asks for a frame when it has news; [`jobs::Slot`] keeps the newest value, the running job and the last error. Poll it at the
+//!   top of `ui`.
+//! - **Errors.** [`trouble::show`] draws an [`Error`](crate::error::Error) (what, where, what to do) right below the control that
+//!   caused it; [`trouble::warn`] what is allowed and probably not meant.
+//! - **Looks.** Colours and distances come from [`theme`] alone; pages, cards, form rows and empty pages from [`layout`]. A part
+//!   that the walk in Learn speaks of calls [`Shared::light_up`] with its rectangle.
+//! - **The system.** Files, threads, dialogs and clocks are in [`platform`] alone, so that the same pages run in a browser.
+
+pub mod blocks;
+pub mod compare;
+pub mod curves;
+pub mod data;
+pub mod engine;
+pub mod export;
+pub mod icons;
+pub mod jobs;
+pub mod layout;
+pub mod learn;
+pub mod live;
+pub mod method;
+pub mod model;
+pub mod opened;
+pub mod platform;
+pub mod settings;
+pub mod shared;
+pub mod shell;
+pub mod talk;
+pub mod theme;
+pub mod tiles;
+pub mod train;
+pub mod trouble;
+
+pub use shared::{Shared, View};
+
+use crate::device::gpu::Gpu;
+use crate::error::{Error, Result};
+use eframe::egui;
+
+/// The window's content.
+pub struct DiabloApp {
+    /// What all pages see.
+    pub shared: Shared,
+    engine: engine::Engine,
+    shell: shell::Shell,
+    model: model::ModelPage,
+    data: data::DataPage,
+    method: method::MethodPage,
+    train: train::TrainPage,
+    blocks: blocks::BlocksPage,
+    compare: compare::ComparePage,
+    talk: talk::TalkPage,
+    export: export::ExportPage,
+    learn: learn::LearnPage,
+}
+
+impl DiabloApp {
+    /// The app as it was left, or as it is the first time.
+    pub fn new(cc: &eframe::CreationContext<'_>) -> Self {
+        theme::install(&cc.egui_ctx);
+        let (settings, run) = settings::Settings::load(cc.storage);
+        cc.egui_ctx.set_theme(settings.theme);
+        let window = cc.wgpu_render_state.as_ref().map(|r| Gpu::shared(&r.adapter, r.device.clone(), r.queue.clone()));
+        let mut shared = Shared { run, ..Shared::default() };
+        let shell = shell::Shell::at(settings.view);
+        shared.settings = settings;
+        shared.machine.start(&cc.egui_ctx, |_| Ok(shared::Machine::look()));
+        if !shared.run.model.as_os_str().is_empty() {
+            shared.open_model(&cc.egui_ctx, shared.run.model.clone());
+        }
+        Self {
+            shared,
+            engine: engine::Engine::new(window),
+            shell,
+            model: Default::default(),
+            data: Default::default(),
+            method: Default::default(),
+            train: Default::default(),
+            blocks: Default::default(),
+            compare: Default::default(),
+            talk: Default::default(),
+            export: Default::default(),
+            learn: Default::default(),
+        }
+    }
+
+    /// The page that is shown.
+    pub fn view(&self) -> View {
+        self.shell.view
+    }
+}
+
+impl eframe::App for DiabloApp {
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        let shared = &mut self.shared;
+        shared.poll(ui.ctx());
+        self.engine.poll(ui.ctx(), shared, self.shell.view);
+        self.shell.before(ui, shared);
+        match self.shell.view {
+            View::Model => self.model.ui(ui, shared),
+            View::Data => self.data.ui(ui, shared),
+            View::Method => self.method.ui(ui, shared),
+            View::Train => self.train.ui(ui, shared),
+            View::Blocks => self.blocks.ui(ui, shared),
+            View::Compare => self.compare.ui(ui, shared),
+            View::Talk => self.talk.ui(ui, shared),
+            View::Export => self.export.ui(ui, shared),
+            View::Learn => self.learn.ui(ui, shared),
+        }
+        self.shell.after(ui, shared);
+        if shared.go.is_some() {
+            ui.ctx().request_repaint();
+        }
+    }
+
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        self.shared.settings.view = self.shell.view;
+        self.shared.settings.save(storage, &self.shared.run);
+    }
+
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
+    }
+}
+
+/// Opens the window and stays until it is closed.
+///
+/// # Errors
+/// Where the system gives no window or no graphics.
+pub fn run() -> Result<()> {
+    let viewport = egui::ViewportBuilder::default()
+        .with_title("diablo")
+        .with_app_id(platform::APP_ID)
+        .with_icon(icons::window_icon())
+        .with_inner_size([1280.0, 800.0])
+        .with_min_inner_size([640.0, 360.0]);
+    let mut options = eframe::NativeOptions { viewport, ..Default::default() };
+    // The window's device is the one that trains, so it is opened with what training wants.
+    let mut setup = eframe::egui_wgpu::WgpuSetupCreateNew::without_display_handle();
+    setup.power_preference = wgpu::PowerPreference::HighPerformance;
+    setup.device_descriptor = std::sync::Arc::new(Gpu::device_descriptor);
+    options.wgpu_options.wgpu_setup = setup.into();
+    eframe::run_native(platform::APP_ID, options, Box::new(|cc| Ok(Box::new(DiabloApp::new(cc))))).map_err(|error| {
+        Error::device(format!("no window could be opened: {error}"), "on a machine without a display use the command line: diablo --help")
+    })
+}

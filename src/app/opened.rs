@@ -1,0 +1,56 @@
+//! A model that is open in the app: its source, its tokenizer, and what is told of it.
+
+use super::jobs::Reporter;
+use crate::data::{Tokenizer, training_eos};
+use crate::error::{Error, Result};
+use crate::model::Source;
+use std::path::Path;
+
+/// A model that is open.
+pub struct OpenModel {
+    /// Its short name: the folder's.
+    pub name: String,
+    /// Configuration and weights.
+    pub source: Source,
+    /// Tokenizer and end token, or why there are none: such a model can be looked at, not trained.
+    tokenizer: Result<(Tokenizer, u32)>,
+}
+
+impl OpenModel {
+    /// Opens a folder.
+    ///
+    /// # Errors
+    /// Names the file and what does not fit.
+    pub fn open(folder: &Path, reporter: &Reporter) -> Result<Self> {
+        reporter.report("opening the weights", 0, 0);
+        let source = Source::open(folder)?;
+        reporter.report("opening the tokenizer", 0, 0);
+        let tokenizer = Tokenizer::from_dir(folder).and_then(|tokenizer| {
+            tokenizer.check_against(source.config.vocab_size)?;
+            let eos = training_eos(folder, &tokenizer, &source.config.eos_token_id)?;
+            Ok((tokenizer, eos))
+        });
+        Ok(Self { name: short_name(folder), source, tokenizer })
+    }
+
+    /// The tokenizer and the end token.
+    ///
+    /// # Errors
+    /// Why the folder has none that fits.
+    pub fn tokenizer(&self) -> Result<(&Tokenizer, u32)> {
+        match &self.tokenizer {
+            Ok((tokenizer, eos)) => Ok((tokenizer, *eos)),
+            Err(error) => Err(Error::input(error.place(), error.what(), error.hint().unwrap_or_default())),
+        }
+    }
+}
+
+/// A folder's own name; one that says only "model" is told with the folder above it.
+fn short_name(folder: &Path) -> String {
+    let part = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    match (part(folder), folder.parent().and_then(part)) {
+        (Some(name), Some(above)) if name == "model" => format!("{above}/{name}"),
+        (Some(name), _) => name,
+        (None, _) => folder.display().to_string(),
+    }
+}

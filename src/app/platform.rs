@@ -1,0 +1,114 @@
+//! Everything that differs between a desktop and a page: files, threads, dialogs, clocks. No other file of the app touches them.
+
+use super::jobs::Job;
+use crate::demo::{BUNDLED, Files};
+use crate::error::{Error, Result};
+use eframe::egui;
+use std::path::{Path, PathBuf};
+
+/// The name under which the system knows the app: its data folder is called so too.
+pub const APP_ID: &str = "diablo";
+
+/// Runs work on a thread of its own.
+pub fn spawn(work: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(work);
+}
+
+/// A moment in which another thread may do something.
+pub fn rest() {
+    std::thread::sleep(std::time::Duration::from_millis(30));
+}
+
+/// Whether a window can be opened at all. Where it cannot, the command line is what is left.
+pub fn has_display() -> bool {
+    // Elsewhere than on these systems a desktop is always there.
+    if !cfg!(all(unix, not(target_os = "macos"))) {
+        return true;
+    }
+    ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+/// Where the app keeps what belongs to no project: the bundled demo.
+fn data_folder() -> PathBuf {
+    eframe::storage_dir(APP_ID).unwrap_or_else(|| std::env::temp_dir().join(APP_ID))
+}
+
+/// Writes the bundled demo where the app keeps its own things, unless it lies there already, and says where.
+///
+/// # Errors
+/// Where the folder cannot be written.
+pub fn demo_files() -> Result<Files> {
+    let folder = data_folder().join("demo");
+    let whole = BUNDLED.iter().all(|(name, bytes)| std::fs::metadata(folder.join(name)).is_ok_and(|m| m.len() == bytes.len() as u64));
+    if whole { Ok(Files { folder }) } else { Files::write(&folder) }
+}
+
+/// The folder that new runs are put into: `runs` where a person started the app in a folder of their own, else one at home.
+pub fn runs_folder() -> PathBuf {
+    let home = std::env::home_dir();
+    let here = std::env::current_dir().ok().filter(|here| here.parent().is_some() && Some(here) != home.as_ref());
+    match (here, home) {
+        (Some(_), _) => PathBuf::from("runs"),
+        (None, Some(home)) => home.join("diablo").join("runs"),
+        (None, None) => data_folder().join("runs"),
+    }
+}
+
+/// The first of `folder/name`, `folder/name-2`, ... that is not there.
+pub fn free_folder(folder: &Path, name: &str) -> PathBuf {
+    let first = folder.join(name);
+    if !first.exists() {
+        return first;
+    }
+    (2..).map(|n| folder.join(format!("{name}-{n}"))).find(|path| !path.exists()).unwrap_or(first)
+}
+
+/// Whether this is a folder that is there.
+pub fn is_folder(path: &Path) -> bool {
+    path.is_dir()
+}
+
+/// Bytes of a file, if it is there.
+pub fn file_size(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|m| m.len())
+}
+
+/// What a dialog asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// A folder that is there.
+    Folder,
+    /// A file that is there.
+    File,
+}
+
+/// Opens the system's own dialog. The result is `None` where the person thought better of it.
+pub fn pick(ctx: &egui::Context, ask: Ask, title: &str, start: Option<&Path>) -> Job<Option<PathBuf>> {
+    let mut dialog = rfd::AsyncFileDialog::new().set_title(title);
+    if let Some(folder) = start.and_then(|path| if path.is_dir() { Some(path) } else { path.parent() }).filter(|f| f.is_dir()) {
+        // A relative folder would be taken from wherever the dialog's own process stands.
+        dialog = dialog.set_directory(std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()));
+    }
+    // Made here: macOS wants dialogs begun on the main thread. Waited for elsewhere.
+    let answer: std::pin::Pin<Box<dyn Future<Output = Option<rfd::FileHandle>> + Send>> = match ask {
+        Ask::Folder => Box::pin(dialog.pick_folder()),
+        Ask::File => Box::pin(
+            dialog
+                .add_filter("Rows of text", &["jsonl", "ndjson", "json", "txt", "text", "md"])
+                .add_filter("All files", &["*"])
+                .pick_file(),
+        ),
+    };
+    Job::start(ctx, move |_| Ok(pollster::block_on(answer).map(|handle| handle.path().to_path_buf())))
+}
+
+/// Writes a small file that a person asked for.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn save(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    }
+    crate::files::atomic_write_bytes(path, bytes)
+}
