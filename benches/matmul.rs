@@ -16,7 +16,7 @@ const SHAPES: [(usize, usize); 6] = [(128, 128), (128, 384), (384, 128), (576, 5
 fn bench(c: &mut Criterion, name: &str, b: CaseBuilder, op: Op) {
     let flops = op.flops;
     let case = b.finish(name, 0.0, op);
-    let mut session = Device::Cpu.load(&case.layout, vec![case.plan.clone()]).expect("enough memory");
+    let mut session = pollster::block_on(Device::Cpu.load(&case.layout, std::slice::from_ref(&case.plan))).expect("enough memory");
     for (view, words) in &case.inputs {
         session.write(*view, words).expect("the CPU takes it");
     }

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::kernels::cases::{self, Case};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, Instant};
+use web_time::{Duration, Instant};
 
 /// A place where the device and the twin differ.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,22 +121,22 @@ impl fmt::Display for Report {
 ///
 /// # Errors
 /// Where the device is lost, refuses a shader or has not enough memory for a case; differences are in the report.
-pub fn check(device: &Device, progress: &mut dyn FnMut(&CaseResult)) -> Result<Report> {
-    check_cases(device, &cases::all(), progress)
+pub async fn check(device: &Device, progress: &mut dyn FnMut(&CaseResult)) -> Result<Report> {
+    check_cases(device, &cases::all(), progress).await
 }
 
 /// As [`check`], for these cases.
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_cases(device: &Device, cases: &[Case], progress: &mut dyn FnMut(&CaseResult)) -> Result<Report> {
+pub async fn check_cases(device: &Device, cases: &[Case], progress: &mut dyn FnMut(&CaseResult)) -> Result<Report> {
     let begun = Instant::now();
     let mut results = Vec::new();
     for case in cases {
         let start = Instant::now();
         let want = case.run(&Device::Cpu)?;
         let on_cpu = start.elapsed();
-        let mut got = case.run_times(device, 2)?;
+        let mut got = case.run_times(device, 2).await?;
         let again = got.pop().unwrap_or_default();
         let got = got.pop().unwrap_or_default();
         let mut result = compare(case, &got, &want);

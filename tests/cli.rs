@@ -150,7 +150,16 @@ fn a_run_can_be_repeated_scored_merged() {
         assert!(report.err.contains(part), "{part}: {}", report.said());
     }
     report.good();
-    let made = [".diablo.lock", "adapter_config.json", "adapter_model.safetensors", "checkpoints", "loss.svg", "metrics.jsonl", "run.toml"];
+    let made = [
+        ".diablo.lock",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "checkpoints",
+        "loss.svg",
+        "metrics.jsonl",
+        "run.toml",
+        "summary.json",
+    ];
     assert_eq!(names(&out), made);
     assert_eq!(losses(&out).len(), 20);
     line(&format!("train --config {} --out {} --quiet", text(&out.join("run.toml")), text(&again))).good();

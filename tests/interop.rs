@@ -12,7 +12,6 @@ use diablo::train::export::write_merged;
 use diablo::train::{RunConfig, Trainer};
 use half::{bf16, f16};
 use serde_json::{Map, Value, json};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -132,10 +131,10 @@ impl Work {
 }
 
 fn logits(source: &Source, adapter: Option<&AdapterFile>, prompts: &[Vec<u32>]) -> Vec<f32> {
-    let mut decoder = Decoder::new(&Device::Cpu, source, adapter, 64, &mut |_, _| ()).expect("decoder");
+    let mut decoder = pollster::block_on(Decoder::new(&Device::Cpu, source, adapter, 64, &mut |_, _| ())).expect("decoder");
     let mut one = |ids: &Vec<u32>| {
         decoder.reset();
-        decoder.feed(ids).expect("logits")
+        pollster::block_on(decoder.feed(ids)).expect("logits")
     };
     prompts.iter().flat_map(&mut one).collect()
 }
@@ -268,6 +267,7 @@ fn check_merged(work: &Work, name: &str, folder: &str, dtype: Option<Dtype>) {
     let (old, new) = (old.resolve(&base.config).expect("fits"), new.resolve(&merged.config).expect("fits"));
     let (mut touched, mut worst) = (0, 0f64);
     for ((spec, w), (_, m)) in old.iter().zip(&new) {
+        let (w, m) = (w.read().expect("reads"), m.read().expect("reads"));
         assert_eq!((m.name, &m.shape, m.dtype), (w.name, &w.shape, written));
         let path = spec.name.trim_end_matches(".weight");
         let added = if w.shape.len() == 2 { delta(&file, &config, path, w.shape[0], w.shape[1]) } else { None };
@@ -315,9 +315,10 @@ fn check_full(work: &Work) {
     let stored = model.checkpoint().expect("a checkpoint").resolve(&model.config).expect("fits");
     let base = work.base.checkpoint().expect("a checkpoint").resolve(&work.base.config).expect("fits");
     for ((spec, tensor), (_, before)) in stored.iter().zip(&base) {
+        let (tensor, before) = (tensor.read().expect("reads"), before.read().expect("reads"));
         assert_eq!(tensor.name, spec.name);
         let values = arena.tensor(&format!("value/{}", spec.name)).expect("tensor").to_f32();
-        assert_eq!(tensor.bytes, diablo::train::export::encode(&values, tensor.dtype), "{}", spec.name);
+        assert_eq!(*tensor.bytes, diablo::train::export::encode(&values, tensor.dtype), "{}", spec.name);
         // A short run leaves the bits of a bf16 norm near 1 alone; every matrix has moved.
         assert!(tensor.shape.len() == 1 || tensor.bytes != before.bytes, "{} was trained", spec.name);
     }
@@ -385,7 +386,7 @@ fn base_in_shards() {
         let file = format!("model-{:05}-of-00002.safetensors", i + 1);
         let bare = |name: &str| name.trim_start_matches("model.").to_string();
         let specs: Vec<_> = part.iter().map(|(_, t)| TensorSpec::new(bare(t.name), t.dtype, t.shape.clone())).collect();
-        let bytes = |s: &TensorSpec| Ok(Cow::Borrowed(part.iter().find(|(_, t)| bare(t.name) == s.name).expect("tensor").1.bytes));
+        let bytes = |s: &TensorSpec| Ok(part.iter().find(|(_, t)| bare(t.name) == s.name).expect("tensor").1.read()?.bytes);
         write_safetensors(&sharded.join(&file), &specs, &[("format", "pt")], bytes).expect("written");
         map.extend(specs.into_iter().map(|s| (s.name, json!(file))));
     }
@@ -404,7 +405,7 @@ fn base_in_shards() {
         let files: Vec<_> = std::fs::read_dir(&folder).expect("a folder").map(|e| e.expect("a file").file_name()).collect();
         assert!(files.iter().all(|f| !f.to_string_lossy().contains("index")), "{files:?}: an index would point to files that are not here");
         let merged = Checkpoint::open(&folder).expect("merged model");
-        merged.resolve(&base.config).expect("fits").iter().map(|(_, t)| t.to_f32()).collect()
+        merged.resolve(&base.config).expect("fits").iter().map(|(_, t)| t.read().expect("reads").to_f32()).collect()
     };
     let sharded = Source::open(&sharded).expect("sharded model");
     assert!(values(&whole, "one") == values(&sharded, "two"));

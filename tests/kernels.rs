@@ -16,7 +16,7 @@ fn adapter() -> Option<Device> {
 #[test]
 fn every_shader_does_what_its_twin_does() {
     let Some(device) = adapter() else { return };
-    let report = check(&device, &mut |_| ()).expect("the device runs every case");
+    let report = pollster::block_on(check(&device, &mut |_| ())).expect("the device runs every case");
     println!("{report}");
     let wrong: Vec<String> = report.wrong().map(ToString::to_string).collect();
     assert!(report.ok(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
@@ -93,7 +93,7 @@ fn faults_in_shaders_are_noticed() {
             Box::leak(Box::new(Kernel { name: format!("{name}, fault {i}").leak(), source, bindings: kernel.bindings, run: kernel.run }));
         let found = cases::all().into_iter().filter(|c| c.kernel == name).any(|mut case| {
             case.plan.ops[0].kernel = altered;
-            !check_cases(&device, &[case], &mut |_| ()).expect("it runs").ok()
+            !pollster::block_on(check_cases(&device, &[case], &mut |_| ())).expect("it runs").ok()
         });
         assert!(found, "{name}.wgsl with {to:?} in place of {from:?} passes every case");
     }

@@ -3,7 +3,7 @@
 use diablo::adapter::AdapterFile;
 use diablo::data::{Tokenizer, training_eos};
 use diablo::device::Device;
-use diablo::generate::{Decoder, Sampler, Sampling, continue_tokens};
+use diablo::generate::{Decoder, Sampler, Sampling};
 use diablo::model::{ModelConfig, RopeScaling, SafetensorsFile, Source};
 use diablo::train::config::Method;
 use diablo::train::schedule::ScheduleKind;
@@ -62,9 +62,9 @@ fn run_config(case: &Path, settings: &Value, out: &Path) -> RunConfig {
 fn last_three(decoder: &mut Decoder, ids: &[u32]) -> Vec<f64> {
     decoder.reset();
     let (prompt, rest) = ids.split_at(ids.len() - 2);
-    let mut all = decoder.feed(prompt).expect("logits");
+    let mut all = pollster::block_on(decoder.feed(prompt)).expect("logits");
     for id in rest {
-        all.extend(decoder.feed(&[*id]).expect("logits"));
+        all.extend(pollster::block_on(decoder.feed(&[*id])).expect("logits"));
     }
     all.into_iter().map(f64::from).collect()
 }
@@ -94,7 +94,7 @@ fn check(name: &str, device_name: &str) {
     let prompt = tokenizer.encode(expected["prompt"].as_str().expect("prompt")).expect("tokens");
     let greedy = |decoder: &mut Decoder| -> Vec<u32> {
         let mut sampler = Sampler::new(Sampling::GREEDY);
-        let out = continue_tokens(decoder, &tokenizer, &prompt, 16, &[], &mut sampler, &mut |_| true).expect("text");
+        let out = pollster::block_on(decoder.continue_tokens(&tokenizer, &prompt, 16, &[], &mut sampler, &mut |_| true)).expect("text");
         assert_eq!(out.ids.len(), 16);
         out.ids
     };
@@ -105,11 +105,11 @@ fn check(name: &str, device_name: &str) {
     if let Some(rows) = certainty["loaded_logits"].as_array() {
         // The model as transformers loads it, before its reference's rounding.
         let want: Vec<f64> = rows.iter().flat_map(floats).collect();
-        let mut decoder = Decoder::new(&device, &source, None, 256, &mut |_, _| ()).expect("decoder");
+        let mut decoder = pollster::block_on(Decoder::new(&device, &source, None, 256, &mut |_, _| ())).expect("decoder");
         compare("logits as loaded", &last_three(&mut decoder, &ids[..length]), &want, 1e-4);
         source = open(&case.join("model"), true);
     }
-    let mut decoder = Decoder::new(&device, &source, None, 256, &mut |_, _| ()).expect("decoder");
+    let mut decoder = pollster::block_on(Decoder::new(&device, &source, None, 256, &mut |_, _| ())).expect("decoder");
     compare("logits before", &last_three(&mut decoder, &ids[..length]), &logits("first_row_logits_last3"), 1e-4);
     assert_eq!(greedy(&mut decoder), listed("greedy_before"), "greedy tokens before");
 
@@ -160,7 +160,7 @@ fn check(name: &str, device_name: &str) {
         compare_adapters(&adapter, &file, &certainty["entries"]);
         (source, Some(adapter))
     };
-    let mut decoder = Decoder::new(&device, &tuned, adapter.as_ref(), 256, &mut |_, _| ()).expect("decoder");
+    let mut decoder = pollster::block_on(Decoder::new(&device, &tuned, adapter.as_ref(), 256, &mut |_, _| ())).expect("decoder");
     compare("logits after", &last_three(&mut decoder, &ids[..length]), &logits("after_first_row_logits_last3"), 1e-3);
     assert_eq!(greedy(&mut decoder), listed("greedy_after"), "greedy tokens after");
 }

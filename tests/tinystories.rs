@@ -2,7 +2,7 @@
 
 use diablo::data::Tokenizer;
 use diablo::device::Device;
-use diablo::generate::{Decoder, Sampler, Sampling, continue_tokens};
+use diablo::generate::{Decoder, Sampler, Sampling};
 use diablo::model::Source;
 use diablo::train::blocks::Blocks;
 use diablo::train::config::Method;
@@ -105,11 +105,11 @@ fn the_greedy_story_is_that_of_transformers() {
     let Some(folder) = shared("tinystories-656k") else { return };
     let source = Source::open(&folder).expect("model");
     let tokenizer = Tokenizer::from_dir(&folder).expect("tokenizer");
-    let mut decoder = Decoder::new(&Device::Cpu, &source, None, 128, &mut |_, _| ()).expect("decoder");
+    let mut decoder = pollster::block_on(Decoder::new(&Device::Cpu, &source, None, 128, &mut |_, _| ())).expect("decoder");
     let mut prompt = tokenizer.begin().expect("this tokenizer begins texts with <s>");
     prompt.extend(tokenizer.encode("Once upon a time").expect("tokens"));
     let mut sampler = Sampler::new(Sampling::GREEDY);
-    let story = continue_tokens(&mut decoder, &tokenizer, &prompt, 40, &[], &mut sampler, &mut |_| true).expect("a story");
+    let story = pollster::block_on(decoder.continue_tokens(&tokenizer, &prompt, 40, &[], &mut sampler, &mut |_| true)).expect("a story");
     let start = ", a little girl named Lily lived in a small house with her mom, dad, and her dog, Spot,";
     assert!(story.text.starts_with(start), "{}", story.text);
 }

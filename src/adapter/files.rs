@@ -4,7 +4,7 @@ use super::spec::{Kind, MODULES, Spec};
 use super::{Installed, choose};
 use crate::device::{Layout, Limits, Session};
 use crate::error::{Error, Result};
-use crate::files::{atomic_write_bytes, read_text};
+use crate::files::{self, atomic_write_bytes, read_text};
 use crate::model::{Arena, Dtype, Inputs, ModelConfig, SafetensorsFile, TensorSpec, write_safetensors};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -58,7 +58,7 @@ impl AdapterFile {
     pub fn open(folder: &Path, config: &ModelConfig) -> Result<Self> {
         let path = folder.join(CONFIG_FILE);
         let place = path.display().to_string();
-        if !path.is_file() {
+        if !files::is_file(&path) {
             return Err(Error::input(
                 folder.display().to_string(),
                 format!("no {CONFIG_FILE} here"),

@@ -14,6 +14,11 @@ pub fn spawn(work: impl FnOnce() + Send + 'static) {
     std::thread::spawn(work);
 }
 
+/// A moment in which another thread may do something.
+pub fn rest() {
+    std::thread::sleep(std::time::Duration::from_millis(30));
+}
+
 /// Whether a window can be opened at all. Where it cannot, the command line is what is left.
 pub fn has_display() -> bool {
     // Elsewhere than on these systems a desktop is always there.

@@ -1,15 +1,18 @@
 //! What all views share: the run that is being put together, what is open, and what goes on.
 
 use super::jobs::Slot;
+use super::live::Live;
 use super::opened::OpenModel;
 use super::settings::Settings;
 use crate::data::preview::Preview;
 use crate::device::gpu::adapters;
 use crate::device::{Device, human_bytes};
 use crate::error::Error;
+use crate::model::weights::Site;
 use crate::train::RunConfig;
 use crate::train::resolve::available_memory;
 use eframe::egui;
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -114,6 +117,8 @@ impl RunStatus {
 pub enum Command {
     /// Begin the run that [`Shared::run`] describes.
     Start,
+    /// Go on with the run in the folder of [`Shared::run`].
+    Resume,
     /// Stand still after this step.
     Pause,
     /// Go on after a pause.
@@ -188,8 +193,14 @@ pub struct Shared {
     pub machine: Slot<Machine>,
     /// The run that goes on.
     pub status: RunStatus,
+    /// All that is known of it.
+    pub live: Live,
     /// What was asked of the run and not yet taken.
     pub commands: Vec<Command>,
+    /// Runs that begin one after the other, as soon as the one that goes on has ended.
+    pub queue: VecDeque<RunConfig>,
+    /// A cell that a page wants to see in full.
+    pub wanted_cell: Option<(Site, (usize, usize))>,
     /// What stays from one start to the next.
     pub settings: Settings,
     /// Where a view wants the person to be; the shell follows in the next frame.
@@ -244,6 +255,9 @@ impl Default for Shared {
             rows: Slot::default(),
             machine: Slot::default(),
             status: RunStatus::default(),
+            live: Live::default(),
+            queue: VecDeque::new(),
+            wanted_cell: None,
             commands: Vec::new(),
             settings: Settings::default(),
             go: None,

@@ -8,12 +8,13 @@ use crate::device::{Device, Session, View};
 use crate::error::Result;
 use crate::kernels::adamw::AdamW;
 use crate::kernels::{METRIC_WORDS, rope};
+use crate::model::inputs::Scalars;
 use crate::model::{ModelConfig, Source};
 use crate::random::Random;
-use crate::train::feed::{MicroBatch, Scalars};
+use crate::train::feed::MicroBatch;
 use crate::train::program::{Program, Shape};
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use web_time::{Duration, Instant};
 
 /// What a step is measured with.
 #[derive(Clone, Debug)]
@@ -80,9 +81,10 @@ impl LoadedStep {
             recompute: false,
             adamw: AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 },
             max_grad_norm: 1.0,
+            writes: 0,
         };
         let program = Program::new(&case.config, &HashMap::new(), &case.spec, &shape, device.limits())?;
-        let mut session = device.load(&program.layout, program.plans.clone())?;
+        let mut session = pollster::block_on(device.load(&program.layout, &program.plans))?;
         let source = Source::drawn(case.config.clone());
         source.load(&mut session, &program.weights, 1, &mut |_, _| ())?;
         program.adapter.initialise(&mut session, 1)?;
@@ -116,7 +118,7 @@ impl LoadedStep {
         if let (true, Some(update)) = (self.update, program.update) {
             session.run(update, 0)?;
         }
-        Ok(session.read_f32(View { len: METRIC_WORDS, ..program.inputs.metrics })?[0])
+        Ok(pollster::block_on(session.read_f32(View { len: METRIC_WORDS, ..program.inputs.metrics }))?[0])
     }
 
     /// Seconds by kernel of one step on the CPU executor, with the number of calls; nothing elsewhere.

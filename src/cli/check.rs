@@ -40,10 +40,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let device = Device::open(&request)?;
     let mut reporter = Reporter::new(Look::choose(args.output.quiet || args.output.json, false));
     let mut done = 0;
-    let report = check(&device, &mut |case| {
+    let report = pollster::block_on(check(&device, &mut |case| {
         done += 1;
         reporter.report(&Event::Progress { what: "checking kernels".into(), done, total: case.of as u64 });
-    })?;
+    }))?;
     drop(reporter);
     if args.output.json {
         output::print_json(&as_json(&report))?

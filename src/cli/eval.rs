@@ -72,7 +72,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let mut reporter = Reporter::new(Look::choose(args.output.quiet || args.output.json, false));
     let begun = Instant::now();
-    let scores = evaluate(&device, &source, adapter.as_ref(), &args.data, &options, &mut |event| reporter.report(&event))?;
+    let scores =
+        pollster::block_on(evaluate(&device, &source, adapter.as_ref(), &args.data, &options, &mut |event| reporter.report(&event)))?;
     drop(reporter);
     let exact = scores.exact_match;
     if args.output.json {

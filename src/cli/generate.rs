@@ -5,7 +5,7 @@ use super::output::{self, Reader};
 use super::progress::{Look, Reporter};
 use crate::data::{Tokenizer, stop_ids};
 use crate::error::{Error, Result};
-use crate::generate::{Decoder, Sampler, Sampling, continue_tokens};
+use crate::generate::{Decoder, Sampler, Sampling};
 use crate::model::Source;
 use crate::train::Event;
 use crate::train::choice::choice;
@@ -95,9 +95,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let new_tokens = room(&args, prompt.len(), source.config.max_position_embeddings)?;
     let device = args.device.open()?;
     let mut reporter = Reporter::new(Look::choose(args.output.quiet || args.output.json, false));
-    let mut decoder = Decoder::new(&device, &source, adapter.as_ref(), prompt.len() + new_tokens, &mut |done, total| {
-        reporter.report(&Event::Loading { what: "weights".into(), done, total });
-    })?;
+    let mut loading = |done, total| reporter.report(&Event::Loading { what: "weights".into(), done, total });
+    let capacity = prompt.len() + new_tokens;
+    let mut decoder = pollster::block_on(Decoder::new(&device, &source, adapter.as_ref(), capacity, &mut loading))?;
     drop(reporter);
 
     let mut sampler = Sampler::new(Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p, seed: args.seed });
@@ -110,7 +110,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             false
         }
     };
-    let out = continue_tokens(&mut decoder, &tokenizer, &prompt, new_tokens, &stop, &mut sampler, &mut print)?;
+    let out = pollster::block_on(decoder.continue_tokens(&tokenizer, &prompt, new_tokens, &stop, &mut sampler, &mut print))?;
     if let Some(error) = failed {
         return Err(error);
     }

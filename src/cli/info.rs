@@ -10,6 +10,7 @@ use crate::device::{Category, Device, Ledger, Limits, human_bytes};
 use crate::error::{Error, Result};
 use crate::model::{ModelConfig, Source};
 use crate::train::program::Program;
+use crate::train::writer::Writer;
 use crate::train::{Event, RunConfig, resolve, rows};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -80,7 +81,8 @@ fn estimate(run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<Estimate> {
         counts = Some((train.len() as u64, run.total_steps(train.len() as u64)));
         lengths = train.lengths().into_iter().chain(held_out.iter().flat_map(data::Dataset::lengths)).collect();
     }
-    let shape = resolve::shape(&run, data::buckets(&lengths, run.batch_size, run.seq_len, rows::BUCKETS));
+    let writes = Writer::open(&run, &source)?.map_or(0, |w| w.capacity());
+    let shape = resolve::shape(&run, data::buckets(&lengths, run.batch_size, run.seq_len, rows::BUCKETS), writes);
     let program = Program::new(&source.config, &source.formats()?, &spec, &shape, limits)?;
     let free = device.as_ref().is_none_or(Device::is_cpu).then(resolve::available_memory).flatten();
     let seq = shape.buckets.last().copied().unwrap_or(run.seq_len);

@@ -218,6 +218,10 @@ impl Reporter {
                 let mark = if *best { " | best so far" } else { "" };
                 self.say(&format!("eval {step}/{} | held-out loss {loss:.4} | perplexity {perplexity:.2}{mark}", self.summary.steps));
             }
+            Event::Sample { step, prompt, text } => {
+                let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                self.say(&format!("text {step}/{} | {prompt} -> {text}", self.summary.steps));
+            }
             Event::Checkpoint { step, path } => self.say(&format!("saved step {step} in {}", path.display())),
             Event::Finished { steps, best_eval_loss, seconds, path } => {
                 let best = best_eval_loss.map(|l| format!(" | best held-out loss {l:.4}")).unwrap_or_default();

@@ -131,6 +131,16 @@ pub struct TrainArgs {
     #[arg(long, value_name = "S", help_heading = "Evaluation and checkpoints")]
     pub save_every: Option<u64>,
 
+    /// Let the model continue this text while it learns, and show what it writes
+    #[arg(long, value_name = "TEXT", help_heading = "Evaluation and checkpoints")]
+    pub sample_prompt: Option<String>,
+    /// Steps between such texts [default: a tenth of the run]
+    #[arg(long, value_name = "S", help_heading = "Evaluation and checkpoints")]
+    pub sample_every: Option<u64>,
+    /// Most tokens that it adds [default: 48]
+    #[arg(long, value_name = "N", help_heading = "Evaluation and checkpoints")]
+    pub sample_tokens: Option<usize>,
+
     /// Recompute activations in the backward pass: less memory, more time
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Machine")]
     pub gradient_checkpointing: Option<bool>,
@@ -170,8 +180,9 @@ impl TrainArgs {
         }
         set!(model, data, out, method, pad_blocks, targets, adapter_dropout, rank, alpha, rslora, init_from_config);
         set!(batch_size, accumulate, seq_len, too_long, prompt_column, completion_column, no_shuffle, seed);
-        set!(schedule, warmup, weight_decay, max_grad_norm, beta1, beta2, eps, gradient_checkpointing);
+        set!(schedule, warmup, weight_decay, max_grad_norm, beta1, beta2, eps, gradient_checkpointing, sample_tokens);
         set_some!(blocks, init_adapter, steps, epochs, lr, eval_data, eval_split, eval_every, patience, save_every);
+        set_some!(sample_prompt, sample_every);
         c.device = self.device.request(&c.device);
         c.threads = self.device.threads.or(c.threads);
         c.resume = self.resume;
@@ -222,6 +233,7 @@ mod tests {
              --rank 4 --alpha 8 --rslora --init-adapter a --steps 9 --batch-size 2 --accumulate 3 --seq-len 64 --too-long drop \
              --prompt-column q --completion-column a --no-shuffle --seed 5 --lr 3e-3 --schedule linear --warmup 2 --weight-decay 0.01 \
              --max-grad-norm 0 --beta1 0.8 --beta2 0.9 --eps 1e-6 --eval-split 0.2 --eval-every 3 --patience 2 --save-every 4 \
+             --sample-prompt p --sample-every 5 --sample-tokens 9 \
              --gradient-checkpointing --device cpu --threads 2",
         );
         let defaults = RunConfig::default().values();

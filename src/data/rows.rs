@@ -50,7 +50,7 @@ impl Default for Columns {
 /// A row of JSON lines has the two keys of `columns`, or the one key `text` (learned as a whole, with an empty prompt). Blank
 /// lines, a byte-order mark and Windows line ends are accepted.
 pub fn read_rows(path: &Path, columns: &Columns) -> Result<Rows> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let bytes = crate::files::read(path).map_err(Error::io(path))?;
     if is_lfs_pointer(&bytes) {
         return Err(lfs_error(path));
     }

@@ -56,7 +56,7 @@ pub fn training_bos(dir: &Path, tokenizer: &Tokenizer, config_bos: Option<u32>) 
 /// The id of the token that `key` names in `file`, as a string or as an object with `content`. No file, no key or null: none.
 fn named(dir: &Path, file: &str, key: &str, tokenizer: &Tokenizer) -> Result<Option<u32>> {
     let path = dir.join(file);
-    let bytes = match std::fs::read(&path) {
+    let bytes = match crate::files::read(&path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::io(&path)(e)),

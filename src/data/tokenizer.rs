@@ -34,7 +34,7 @@ impl Tokenizer {
     /// Reads a `tokenizer.json`, wherever it lies.
     pub fn from_file(path: &Path) -> Result<Self> {
         let place = path.display().to_string();
-        let bytes = match std::fs::read(path) {
+        let bytes = match crate::files::read(path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::input(

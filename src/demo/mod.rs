@@ -11,8 +11,8 @@ use crate::data::{Row, Rows, Tokenizer, read_rows, stop_ids};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::eval::{self, Scores};
-use crate::files::atomic_write_bytes;
-use crate::generate::{Decoder, Sampler, Sampling, continue_tokens};
+use crate::files::{self, atomic_write_bytes};
+use crate::generate::{Decoder, Sampler, Sampling};
 use crate::model::Source;
 use crate::train::config::Method;
 use crate::train::metrics::MetricsLog;
@@ -51,23 +51,20 @@ impl Files {
     /// Where the folder holds something else, or cannot be written.
     pub fn write(folder: &Path) -> Result<Self> {
         let mark = folder.join("model/config.json");
-        let used = folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
-        if used && !mark.is_file() {
+        let used = files::names(folder).is_ok_and(|names| !names.is_empty());
+        if used && !files::is_file(&mark) {
             return Err(Error::usage(
                 format!("{}: the folder is not empty and holds no demo", folder.display()),
                 "give another one with --out",
             ));
         }
         for run in ["diablo", "lora"] {
-            let run = folder.join(run);
-            if run.is_dir() {
-                std::fs::remove_dir_all(&run).map_err(Error::io(&run))?;
-            }
+            files::remove(&folder.join(run))?;
         }
         for (name, bytes) in BUNDLED {
             let path = folder.join(name);
             let parent = path.parent().unwrap_or(folder);
-            std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
+            files::create_dir_all(parent).map_err(Error::io(parent))?;
             atomic_write_bytes(&path, bytes)?;
         }
         Ok(Self { folder: folder.into() })
@@ -163,15 +160,16 @@ pub fn samples(files: &Files) -> Result<Vec<Row>> {
 pub fn answers(device: &Device, source: &Source, adapter: Option<&AdapterFile>, rows: &[Row]) -> Result<Vec<String>> {
     let tokenizer = Tokenizer::from_dir(&source.folder)?;
     let stop = stop_ids(&source.folder, &tokenizer, &source.config.eos_token_id)?;
-    let mut decoder = Decoder::new(device, source, adapter, 128, &mut |_, _| ())?;
+    let mut decoder = pollster::block_on(Decoder::new(device, source, adapter, 128, &mut |_, _| ()))?;
     let mut answer = |row: &Row| -> Result<String> {
         let prompt = tokenizer.encode(&row.prompt)?;
         let mut so_far = String::new();
         let mut sampler = Sampler::new(Sampling::GREEDY);
-        continue_tokens(&mut decoder, &tokenizer, &prompt, 24, &stop, &mut sampler, &mut |piece| {
+        let mut sentence = |piece: &str| {
             so_far.push_str(piece);
             !so_far.trim().contains(['.', '\n'])
-        })?;
+        };
+        pollster::block_on(decoder.continue_tokens(&tokenizer, &prompt, 24, &stop, &mut sampler, &mut sentence))?;
         Ok(so_far.trim().lines().next().unwrap_or_default().to_string())
     };
     rows.iter().map(&mut answer).collect()
@@ -183,7 +181,7 @@ pub fn answers(device: &Device, source: &Source, adapter: Option<&AdapterFile>, 
 /// Where the device cannot hold the model.
 pub fn score(device: &Device, source: &Source, adapter: Option<&AdapterFile>, files: &Files) -> Result<Scores> {
     let options = eval::Options { seq_len: 64, batch_size: 16, ..eval::Options::default() };
-    eval::evaluate(device, source, adapter, &files.held_out(), &options, &mut |_| ())
+    pollster::block_on(eval::evaluate(device, source, adapter, &files.held_out(), &options, &mut |_| ()))
 }
 
 /// Trains one method and scores it.

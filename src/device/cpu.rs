@@ -48,6 +48,7 @@ impl Drop for Memory {
 }
 
 /// Plans loaded on the CPU.
+#[derive(Default)]
 pub struct CpuSession {
     persistent: Vec<Memory>,
     slots: Vec<Memory>,
@@ -62,20 +63,29 @@ struct LoadedPlan {
 }
 
 impl CpuSession {
-    /// Allocates everything that the plans need.
+    /// A session without buffers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Allocates the layout's buffers beyond those that are here, and loads plans; the first one's index.
     ///
     /// # Errors
-    /// [`Error::Device`] where the system has not enough memory.
-    pub fn new(layout: &Layout, plans: Vec<Plan>) -> Result<Self> {
-        let mut ledger = Ledger::default();
+    /// [`Error::Device`] where the system has not enough memory; then nothing was added.
+    pub fn extend(&mut self, layout: &Layout, plans: &[Plan]) -> Result<usize> {
+        let mut ledger = self.ledger;
         let mut allocate = |decls: &[BufferDecl]| -> Result<Vec<Memory>> {
             decls.iter().map(|d| Memory::new(d).inspect(|m| ledger.add(d.category, m.words as u64 * 4))).collect()
         };
-        let persistent = allocate(&layout.buffers)?;
-        let shared = shared_slots(&plans);
+        let persistent = allocate(&layout.buffers[self.persistent.len()..])?;
+        let shared = shared_slots(plans);
         let slots = allocate(&shared)?;
-        let plans = plans.into_iter().map(|plan| LoadedPlan { slot_of: map_slots(&plan, &shared), plan }).collect();
-        Ok(Self { persistent, slots, plans, ledger })
+        let (first, first_slot) = (self.plans.len(), self.slots.len());
+        self.ledger = ledger;
+        self.persistent.extend(persistent);
+        self.slots.extend(slots);
+        self.plans.extend(plans.iter().map(|plan| LoadedPlan { slot_of: map_slots(plan, &shared, first_slot), plan: plan.clone() }));
+        Ok(first)
     }
 
     /// Bytes taken.
@@ -151,15 +161,16 @@ impl CpuSession {
     }
 }
 
-/// For each transient of a plan, the index of the session's slot: the k-th slot of its category in both.
-pub(super) fn map_slots(plan: &Plan, shared: &[BufferDecl]) -> Vec<usize> {
+/// For each transient of a plan, the index of the session's slot: the k-th slot of its category in both. `shared` are the slots
+/// from `first` on.
+pub(super) fn map_slots(plan: &Plan, shared: &[BufferDecl], first: usize) -> Vec<usize> {
     let place: Vec<usize> = (0..plan.slots.len())
         .map(|s| {
             let category = plan.slots[s].category;
             let rank = plan.slots[..s].iter().filter(|o| o.category == category).count();
             let mut own: Vec<usize> = (0..shared.len()).filter(|&i| shared[i].category == category).collect();
             own.sort_by_key(|&i| std::cmp::Reverse(shared[i].words));
-            own[rank]
+            first + own[rank]
         })
         .collect();
     plan.slot_of.iter().map(|&s| place.get(s).copied().unwrap_or(0)).collect()

@@ -2,6 +2,9 @@
 //!
 //! A [`Device`] is where plans run: a GPU through wgpu, or this machine's CPU. [`Device::load`] gives a [`Session`]: buffers
 //! allocated, pipelines compiled, ready to run.
+//!
+//! What waits for a device is `async`: a browser gives its answers only between tasks. Natively such a call waits on its own
+//! thread and is done when it is polled first, so `pollster::block_on` costs nothing.
 
 pub mod cpu;
 pub mod gpu;
@@ -29,8 +32,16 @@ impl Device {
     ///
     /// # Errors
     /// Where nothing fits; the hint lists what there is, or names the driver package to install.
+    pub async fn find(request: &str) -> Result<Self> {
+        gpu::adapters::open(request).await
+    }
+
+    /// As [`Self::find`], waiting on this thread. Not for browsers.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
     pub fn open(request: &str) -> Result<Self> {
-        gpu::adapters::open(request)
+        pollster::block_on(Self::find(request))
     }
 
     /// A short name: `CPU (2 threads)`, or the adapter's own.
@@ -58,11 +69,13 @@ impl Device {
     ///
     /// # Errors
     /// Where the device has not enough memory or refuses a shader.
-    pub fn load(&self, layout: &Layout, plans: Vec<Plan>) -> Result<Session> {
-        Ok(match self {
-            Self::Cpu => Session::Cpu(cpu::CpuSession::new(layout, plans)?),
-            Self::Gpu(gpu) => Session::Gpu(Box::new(gpu::GpuSession::new(gpu.clone(), layout, plans)?)),
-        })
+    pub async fn load(&self, layout: &Layout, plans: &[Plan]) -> Result<Session> {
+        let mut session = match self {
+            Self::Cpu => Session::Cpu(cpu::CpuSession::new()),
+            Self::Gpu(gpu) => Session::Gpu(Box::new(gpu::GpuSession::new(gpu.clone()))),
+        };
+        session.extend(layout, plans).await?;
+        Ok(session)
     }
 }
 
@@ -85,6 +98,18 @@ pub enum Session {
 }
 
 impl Session {
+    /// Adds the buffers that `layout` has beyond those allocated already, and more plans over them; the first new plan's index.
+    /// New buffers start as zeros; transient memory is not shared with the plans loaded before.
+    ///
+    /// # Errors
+    /// As [`Device::load`].
+    pub async fn extend(&mut self, layout: &Layout, plans: &[Plan]) -> Result<usize> {
+        match self {
+            Self::Cpu(s) => s.extend(layout, plans),
+            Self::Gpu(s) => s.extend(layout, plans).await,
+        }
+    }
+
     /// Copies words to the start of a view.
     ///
     /// # Errors
@@ -125,10 +150,13 @@ impl Session {
     ///
     /// # Errors
     /// Where the device was lost.
-    pub fn read(&mut self, view: View) -> Result<Vec<u32>> {
+    pub async fn read(&mut self, view: View) -> Result<Vec<u32>> {
         match self {
             Self::Cpu(s) => Ok(s.read(view)),
-            Self::Gpu(s) => s.read(view),
+            Self::Gpu(s) => {
+                let read = s.request(view)?;
+                s.finish(read).await
+            }
         }
     }
 
@@ -136,8 +164,8 @@ impl Session {
     ///
     /// # Errors
     /// Where the device was lost.
-    pub fn read_f32(&mut self, view: View) -> Result<Vec<f32>> {
-        Ok(bytemuck::cast_vec(self.read(view)?))
+    pub async fn read_f32(&mut self, view: View) -> Result<Vec<f32>> {
+        Ok(bytemuck::cast_vec(self.read(view).await?))
     }
 
     /// Asks for a view's words as they are after everything submitted so far, without waiting.
@@ -151,14 +179,26 @@ impl Session {
         }))
     }
 
-    /// The words asked for, if they are here; with `wait`, waits until they are.
+    /// The words asked for if they are here, or the ticket back.
     ///
     /// # Errors
     /// Where the device was lost.
-    pub fn collect(&mut self, ticket: Ticket, wait: bool) -> Result<std::result::Result<Vec<u32>, Ticket>> {
+    pub fn collect(&mut self, ticket: Ticket) -> Result<std::result::Result<Vec<u32>, Ticket>> {
         match (self, ticket.0) {
             (_, TicketState::Here(words)) => Ok(Ok(words)),
-            (Self::Gpu(s), TicketState::Pending(read)) => Ok(s.collect(read, wait)?.map_err(|read| Ticket(TicketState::Pending(read)))),
+            (Self::Gpu(s), TicketState::Pending(read)) => Ok(s.collect(read)?.map_err(|read| Ticket(TicketState::Pending(read)))),
+            (Self::Cpu(_), TicketState::Pending(_)) => unreachable!("a GPU's ticket on the CPU"),
+        }
+    }
+
+    /// Waits for the words asked for.
+    ///
+    /// # Errors
+    /// Where the device was lost.
+    pub async fn finish(&mut self, ticket: Ticket) -> Result<Vec<u32>> {
+        match (self, ticket.0) {
+            (_, TicketState::Here(words)) => Ok(words),
+            (Self::Gpu(s), TicketState::Pending(read)) => s.finish(read).await,
             (Self::Cpu(_), TicketState::Pending(_)) => unreachable!("a GPU's ticket on the CPU"),
         }
     }
@@ -167,10 +207,10 @@ impl Session {
     ///
     /// # Errors
     /// Where the device was lost.
-    pub fn wait(&mut self) -> Result<()> {
+    pub async fn wait(&mut self) -> Result<()> {
         match self {
             Self::Cpu(_) => Ok(()),
-            Self::Gpu(s) => s.wait(),
+            Self::Gpu(s) => s.wait().await,
         }
     }
 

@@ -4,7 +4,7 @@ use crate::adapter::{AdapterFile, Spec};
 use crate::data::{self, Columns, Options as DataOptions, Row, Rows, Tokenizer, TooLong, read_rows, stop_ids, training_eos};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::generate::{Decoder, Sampler, Sampling, continue_tokens};
+use crate::generate::{Decoder, Sampler, Sampling};
 use crate::kernels::adamw::AdamW;
 use crate::kernels::rope;
 use crate::model::Source;
@@ -67,7 +67,7 @@ pub struct Scores {
 ///
 /// # Errors
 /// Names the file and the row that is wrong, or what does not fit on the device.
-pub fn evaluate(
+pub async fn evaluate(
     device: &Device,
     source: &Source,
     adapter: Option<&AdapterFile>,
@@ -80,9 +80,9 @@ pub fn evaluate(
     }
     let tokenizer = Tokenizer::from_dir(&source.folder)?;
     tokenizer.check_against(source.config.vocab_size)?;
-    let (rows, loss) = score_loss(device, source, adapter, &tokenizer, file, options, events)?;
+    let (rows, loss) = score_loss(device, source, adapter, &tokenizer, file, options, events).await?;
     let exact_match = match read_rows(file, &options.columns)? {
-        Rows::Pairs(pairs) => score_answers(device, source, adapter, &tokenizer, &pairs, options, events)?,
+        Rows::Pairs(pairs) => score_answers(device, source, adapter, &tokenizer, &pairs, options, events).await?,
         Rows::Text(_) => None,
     };
     let mean = loss.mean();
@@ -90,7 +90,7 @@ pub fn evaluate(
 }
 
 /// The number of samples, and the loss over their targets.
-fn score_loss(
+async fn score_loss(
     device: &Device,
     source: &Source,
     adapter: Option<&AdapterFile>,
@@ -110,6 +110,7 @@ fn score_loss(
         recompute: false,
         adamw: AdamW { beta1: 0.0, beta2: 0.0, eps: 0.0, weight_decay: 0.0 },
         max_grad_norm: 0.0,
+        writes: 0,
     };
     let none = Spec::none();
     let spec = Spec { dropout: 0.0, ..adapter.map_or(&none, |a| &a.spec).clone() };
@@ -118,7 +119,7 @@ fn score_loss(
     let program = Program::new(config, &formats, &spec, &shape, limits)?;
     let available = device.is_cpu().then(resolve::available_memory).flatten();
     resolve::check_fit(&program, available, config, &formats, &spec, &shape, limits)?;
-    let mut session = device.load(&program.layout, program.plans.clone())?;
+    let mut session = device.load(&program.layout, &program.plans).await?;
     source.load(&mut session, &program.weights, 0, &mut |done, total| {
         events(Event::Loading { what: "weights".into(), done, total });
     })?;
@@ -129,7 +130,8 @@ fn score_loss(
         .write_f32(program.inputs.rope, &rope::table(&config.rope.inverse_frequencies(config.head_dim), program.inputs.positions_known))?;
     let loss = heldout::loss(&mut session, &program, &data, options.batch_size, &mut |done, total| {
         events(Event::Progress { what: "scoring loss".into(), done: done as u64, total: total as u64 });
-    })?;
+    })
+    .await?;
     Ok((data.len() as u64, loss))
 }
 
@@ -141,7 +143,7 @@ struct Question {
 }
 
 /// How often the greedy continuation, up to a token that ends it, is the completion.
-fn score_answers(
+async fn score_answers(
     device: &Device,
     source: &Source,
     adapter: Option<&AdapterFile>,
@@ -175,17 +177,17 @@ fn score_answers(
     }
     let capacity = questions.iter().map(|q| if q.most == 0 { 1 } else { q.prompt.len() + q.most }).max().unwrap_or(1);
     let stop = stop_ids(&source.folder, tokenizer, &source.config.eos_token_id)?;
-    let mut decoder = Decoder::new(device, source, adapter, capacity, &mut |_, _| ())?;
+    let mut decoder = Decoder::new(device, source, adapter, capacity, &mut |_, _| ()).await?;
     let mut score = ExactMatch { right: 0, of: questions.len() as u64 };
     for (i, question) in questions.iter().enumerate() {
-        score.right += u64::from(answers(&mut decoder, tokenizer, question, &stop)?);
+        score.right += u64::from(answers(&mut decoder, tokenizer, question, &stop).await?);
         events(Event::Progress { what: "scoring answers".into(), done: i as u64 + 1, total: score.of });
     }
     Ok(Some(score))
 }
 
 /// Whether the greedy continuation is the answer. It is not followed further once it cannot be.
-fn answers(decoder: &mut Decoder, tokenizer: &Tokenizer, question: &Question, stop: &[u32]) -> Result<bool> {
+async fn answers(decoder: &mut Decoder, tokenizer: &Tokenizer, question: &Question, stop: &[u32]) -> Result<bool> {
     if question.most == 0 {
         return Ok(false);
     }
@@ -195,6 +197,6 @@ fn answers(decoder: &mut Decoder, tokenizer: &Tokenizer, question: &Question, st
         so_far.push_str(piece);
         question.answer.starts_with(so_far.trim())
     };
-    let out = continue_tokens(decoder, tokenizer, &question.prompt, question.most, stop, &mut sampler, &mut watch)?;
+    let out = decoder.continue_tokens(tokenizer, &question.prompt, question.most, stop, &mut sampler, &mut watch).await?;
     Ok(out.text.trim() == question.answer)
 }

@@ -7,7 +7,9 @@ pub use decoder::Decoder;
 pub use sample::{Sampler, Sampling};
 
 use crate::data::{DecodeStream, Tokenizer};
+use crate::device::Session;
 use crate::error::{Error, Result};
+use crate::model::Decoding;
 
 /// A continuation.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,9 +26,10 @@ pub struct Continuation {
 /// returning false.
 ///
 /// # Errors
-/// Where the prompt is empty or longer than the decoder's cache, or the device was lost.
-pub fn continue_tokens(
-    decoder: &mut Decoder,
+/// Where the prompt is empty or longer than the cache, or the device was lost.
+pub async fn continue_tokens(
+    session: &mut Session,
+    decoding: &mut Decoding,
     tokenizer: &Tokenizer,
     prompt: &[u32],
     max_new_tokens: usize,
@@ -37,10 +40,10 @@ pub fn continue_tokens(
     if prompt.is_empty() {
         return Err(Error::usage("the prompt has no tokens", "give some text with --prompt"));
     }
-    decoder.reset();
+    decoding.reset();
     let mut stream = DecodeStream::new(tokenizer, true);
     let mut out = Continuation { ids: Vec::new(), text: String::new(), ended: false };
-    let mut logits = decoder.feed(prompt)?;
+    let mut logits = decoding.feed(session, prompt).await?;
     while out.ids.len() < max_new_tokens {
         let id = sampler.pick(&mut logits);
         if stop.contains(&id) {
@@ -55,7 +58,7 @@ pub fn continue_tokens(
             }
         }
         if out.ids.len() < max_new_tokens {
-            logits = decoder.feed(&[id])?;
+            logits = decoding.feed(session, &[id]).await?;
         }
     }
     if let Some(piece) = stream.finish()? {

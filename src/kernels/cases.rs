@@ -58,22 +58,26 @@ impl Case {
     /// # Errors
     /// Where the device has not enough memory, refuses the shader or is lost.
     pub fn run(&self, device: &Device) -> Result<Vec<Vec<u32>>> {
-        Ok(self.run_times(device, 1)?.remove(0))
+        Ok(pollster::block_on(self.run_times(device, 1))?.remove(0))
     }
 
     /// Runs the case `times` times from the same inputs; outputs as [`Self::run`] gives them.
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub fn run_times(&self, device: &Device, times: usize) -> Result<Vec<Vec<Vec<u32>>>> {
-        let mut session = device.load(&self.layout, vec![self.plan.clone()])?;
-        (0..times)
-            .map(|_| {
-                self.inputs.iter().try_for_each(|(view, words)| session.write(*view, words))?;
-                session.run(0, u32::MAX)?;
-                self.outputs.iter().map(|(view, _)| session.read(*view)).collect()
-            })
-            .collect()
+    pub async fn run_times(&self, device: &Device, times: usize) -> Result<Vec<Vec<Vec<u32>>>> {
+        let mut session = device.load(&self.layout, std::slice::from_ref(&self.plan)).await?;
+        let mut runs = Vec::with_capacity(times);
+        for _ in 0..times {
+            self.inputs.iter().try_for_each(|(view, words)| session.write(*view, words))?;
+            session.run(0, u32::MAX)?;
+            let mut outputs = Vec::with_capacity(self.outputs.len());
+            for (view, _) in &self.outputs {
+                outputs.push(session.read(*view).await?);
+            }
+            runs.push(outputs);
+        }
+        Ok(runs)
     }
 
     /// Runs the case and gives the compared floats of every output.

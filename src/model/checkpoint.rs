@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::files;
 
 use super::config::{ModelConfig, ParamSpec};
 use super::container::SafetensorsFile;
 use super::index::Index;
-use super::tensor::TensorView;
+use super::tensor::{StoredTensor, TensorView};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -31,12 +32,11 @@ impl Checkpoint {
     /// Where both are there the single file counts, as in transformers. Every file is checked before this returns.
     pub fn open(folder: &Path) -> Result<Self> {
         let place = folder.display().to_string();
-        let metadata = std::fs::metadata(folder).map_err(Error::io(folder))?;
-        if !metadata.is_dir() {
+        if !files::metadata(folder).map_err(Error::io(folder))?.is_dir {
             return Err(Error::input(place, "is not a folder", "give the model's folder, not a file in it"));
         }
         // A link that leads nowhere is there too: opening it says what is wrong.
-        let is_there = |name: &str| std::fs::symlink_metadata(folder.join(name)).is_ok();
+        let is_there = |name: &str| files::is_listed(&folder.join(name));
         if is_there(SINGLE) {
             Self::from_files(place, vec![SafetensorsFile::open(&folder.join(SINGLE))?])
         } else if is_there(INDEX) {
@@ -69,7 +69,7 @@ impl Checkpoint {
         let mut files = Vec::with_capacity(index.files.len());
         for name in &index.files {
             let file = folder.join(name);
-            if std::fs::symlink_metadata(&file).is_err() {
+            if !files::is_listed(&file) {
                 let what = format!("names {name}, which is not in the folder");
                 return Err(Error::input(path.display().to_string(), what, "download the missing file"));
             }
@@ -85,10 +85,15 @@ impl Checkpoint {
         Self::from_files(place, files)
     }
 
-    /// The tensor of that name. Refuses other element types than f32, f16 and bf16.
+    /// The tensor of that name with its numbers. Refuses other element types than f32, f16 and bf16.
     pub fn tensor(&self, name: &str) -> Result<TensorView<'_>> {
+        self.stored(name)?.read()
+    }
+
+    /// Where the tensor of that name lies; nothing of it is read. Refuses other element types than f32, f16 and bf16.
+    pub fn stored(&self, name: &str) -> Result<StoredTensor<'_>> {
         match self.tensors.get(name) {
-            Some(&at) => self.files[at].tensor(name),
+            Some(&at) => self.files[at].stored(name),
             None => Err(Error::input(&self.place, format!("holds no tensor {name:?}"), "")),
         }
     }
@@ -108,14 +113,14 @@ impl Checkpoint {
         self.files.iter().map(SafetensorsFile::tensor_bytes).sum()
     }
 
-    /// Every parameter of `config` with its tensor, in the order of [`ModelConfig::parameter_list`].
+    /// Every parameter of `config` with where its tensor lies, in the order of [`ModelConfig::parameter_list`].
     ///
     /// Names may lack `model.` in front, as when the bare decoder was saved. A tied table may be stored as embedding or as
     /// `lm_head.weight`; where both are there the embedding counts. The tensor keeps the name it is stored under.
     ///
     /// Refuses missing tensors, shapes that differ from config.json's, and tensors of a layer that the architecture does not have
     /// (a bias, a scale): leaving those out would compute another model. Tensors outside the decoder are ignored.
-    pub fn resolve(&self, config: &ModelConfig) -> Result<Vec<(ParamSpec, TensorView<'_>)>> {
+    pub fn resolve(&self, config: &ModelConfig) -> Result<Vec<(ParamSpec, StoredTensor<'_>)>> {
         let mut used = HashSet::new();
         let mut missing = Vec::new();
         let mut found = Vec::new();
@@ -137,7 +142,7 @@ impl Checkpoint {
         found
             .into_iter()
             .map(|(spec, name)| {
-                let tensor = self.tensor(name)?;
+                let tensor = self.stored(name)?;
                 if tensor.shape == spec.shape {
                     return Ok((spec, tensor));
                 }
@@ -207,9 +212,7 @@ fn sizing_keys(name: &str) -> &'static str {
 
 /// Says what was looked for, and what to do with what is there instead.
 fn no_model(folder: &Path, place: String) -> Error {
-    let names: Vec<String> = std::fs::read_dir(folder)
-        .map(|entries| entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
-        .unwrap_or_default();
+    let names = files::names(folder).unwrap_or_default();
     let what = format!("holds neither {SINGLE} nor {INDEX}");
     if let Some(name) = names.iter().find(|name| name.starts_with("pytorch_model") && name.contains(".bin")) {
         let hint = "convert it to safetensors: in transformers, load the model and call save_pretrained(folder)";
@@ -280,7 +283,7 @@ mod tests {
             let checkpoint = Checkpoint::open(folder.path()).expect("open");
             let resolved = checkpoint.resolve(&config).expect("resolve");
             assert_eq!(resolved.len(), config.parameter_list().len());
-            assert!(resolved.iter().all(|(spec, view)| spec.shape == view.shape && view.bytes.len() as u64 == 2 * spec.elements()));
+            assert!(resolved.iter().all(|(spec, view)| spec.shape == view.shape && view.byte_len() as u64 == 2 * spec.elements()));
         }
     }
 
@@ -433,7 +436,7 @@ mod tests {
             assert_eq!(config.num_parameters() * dtype.size() as u64, checkpoint.total_bytes(), "{name}");
             for (spec, view) in resolved {
                 assert_eq!(view.dtype, dtype);
-                let values = view.to_f32();
+                let values = view.read().expect(name).to_f32();
                 assert!(values.len() as u64 == spec.elements() && values.iter().all(|value| value.is_finite()), "{name}: {}", spec.name);
             }
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::files::read_text;
+use crate::files::{self, read_text};
 
 use super::rope::{Rope, RopeScaling};
 
@@ -91,7 +91,7 @@ impl ModelConfig {
     /// Reads `folder/config.json`.
     pub fn from_dir(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
-        if folder.is_dir() && std::fs::symlink_metadata(&path).is_err() {
+        if files::is_dir(folder) && !files::is_listed(&path) {
             return Err(Error::input(
                 folder.display().to_string(),
                 "holds no config.json",

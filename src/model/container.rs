@@ -7,28 +7,29 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs::File;
-use std::ops::{Deref, Range};
+use std::ops::Range;
 use std::path::Path;
 
-use memmap2::Mmap;
 use safetensors::tensor::TensorInfo;
 use serde::Deserialize;
 use serde::de::{Error as _, MapAccess, Visitor};
 
 use crate::error::{Error, Result};
+use crate::files::{self, Mapped};
 
-use super::tensor::{Dtype, TensorView};
+use super::tensor::{Dtype, StoredTensor, TensorView};
 
 /// safetensors' own limit for the header.
 const HEADER_LIMIT: u64 = 100_000_000;
+/// How a file begins that only says where Git LFS has the real one.
+const LFS_POINTER: &[u8] = b"version https://git-lfs";
 const AGAIN: &str = "the file is damaged or was not downloaded in full; download it again";
 
 /// An open safetensors file whose header has been checked against the file.
 #[derive(Debug)]
 pub struct SafetensorsFile {
     place: String,
-    bytes: Bytes,
+    bytes: Mapped,
     tensors: BTreeMap<String, Entry>,
     metadata: HashMap<String, String>,
 }
@@ -41,54 +42,38 @@ struct Entry {
     range: Range<usize>,
 }
 
-#[derive(Debug)]
-enum Bytes {
-    Mapped(Mmap),
-    Owned(Vec<u8>),
-}
-
-impl Deref for Bytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map) => map,
-            Self::Owned(bytes) => bytes,
-        }
-    }
-}
-
 impl SafetensorsFile {
     /// Maps and checks a file.
     pub fn open(path: &Path) -> Result<Self> {
         let place = path.display().to_string();
-        let metadata = std::fs::metadata(path).map_err(Error::io(path))?;
+        let metadata = files::metadata(path).map_err(Error::io(path))?;
         // Asked before opening: opening a pipe would wait for ever.
-        if !metadata.is_file() {
+        if !metadata.is_file {
             return Err(Error::input(place, "is not a plain file", ""));
         }
-        if metadata.len() < 8 {
-            return Err(too_short(&place, metadata.len()));
+        if metadata.len < 8 {
+            return Err(too_short(&place, metadata.len));
         }
-        let file = File::open(path).map_err(Error::io(path))?;
-        // SAFETY: the map is read-only and private to this struct. Another process that truncates the file while it is mapped can
-        // still kill this one with SIGBUS, as with every mapped file; files written here are replaced by rename, never in place.
-        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
-        Self::checked(place, Bytes::Mapped(map))
+        Self::checked(place, Mapped::open(path).map_err(Error::io(path))?)
     }
 
-    /// Checks a file that is already in memory, as in a browser; `place` names it in errors.
+    /// Checks a file that is already in memory; `place` names it in errors.
     pub fn from_bytes(place: &str, bytes: Vec<u8>) -> Result<Self> {
-        Self::checked(place.to_owned(), Bytes::Owned(bytes))
+        Self::checked(place.to_owned(), Mapped::from(bytes))
     }
 
-    fn checked(place: String, bytes: Bytes) -> Result<Self> {
+    fn checked(place: String, bytes: Mapped) -> Result<Self> {
         let (tensors, metadata) = read_header(&place, &bytes)?;
         Ok(Self { place, bytes, tensors, metadata })
     }
 
-    /// The tensor of that name, without copying. Refuses other element types than [`Dtype`]'s.
+    /// The tensor of that name with its numbers. Refuses other element types than [`Dtype`]'s.
     pub fn tensor(&self, name: &str) -> Result<TensorView<'_>> {
+        self.stored(name)?.read()
+    }
+
+    /// Where the tensor of that name lies; nothing of it is read. Refuses other element types than [`Dtype`]'s.
+    pub fn stored(&self, name: &str) -> Result<StoredTensor<'_>> {
         let Some((name, entry)) = self.tensors.get_key_value(name) else {
             return Err(Error::input(&self.place, format!("holds no tensor {name:?}"), ""));
         };
@@ -96,7 +81,12 @@ impl SafetensorsFile {
             let what = format!("has type {}; only F32, F16 and BF16 are supported", entry.dtype);
             return Err(tensor_error(&self.place, name, what, "use the model saved in bf16, f16 or f32"));
         };
-        Ok(TensorView { name, dtype, shape: entry.shape.clone(), bytes: &self.bytes[entry.range.clone()] })
+        Ok(StoredTensor { file: self, name, dtype, shape: entry.shape.clone(), range: entry.range.clone() })
+    }
+
+    /// A part of the file, which must lie inside.
+    pub(super) fn part(&self, range: Range<usize>) -> Result<std::borrow::Cow<'_, [u8]>> {
+        self.bytes.part(range).map_err(Error::io(Path::new(&self.place)))
     }
 
     /// Whether a tensor of that name is there, of whatever type.
@@ -136,22 +126,26 @@ fn tensor_error(place: &str, name: &str, what: impl Into<String>, hint: &str) ->
 type Tensors = BTreeMap<String, Entry>;
 
 /// Checks everything: what this lets through can be sliced without a further look.
-fn read_header(place: &str, bytes: &[u8]) -> Result<(Tensors, HashMap<String, String>)> {
-    if bytes.starts_with(b"version https://git-lfs") {
+fn read_header(place: &str, bytes: &Mapped) -> Result<(Tensors, HashMap<String, String>)> {
+    let part = |range: Range<usize>| bytes.part(range).map_err(Error::io(Path::new(place)));
+    let start = part(0..bytes.len().min(LFS_POINTER.len()))?;
+    if *start == *LFS_POINTER {
         return Err(Error::input(place, "is a Git LFS pointer, not the file itself", "run `git lfs pull` in the model's folder"));
     }
-    let Some((length, rest)) = bytes.split_first_chunk() else { return Err(too_short(place, bytes.len() as u64)) };
+    let Some(length) = start.first_chunk() else { return Err(too_short(place, bytes.len() as u64)) };
     let length = u64::from_le_bytes(*length);
     if length > HEADER_LIMIT {
         let what = format!("claims a header of {length} bytes, above the limit of {HEADER_LIMIT}; it is not a safetensors file");
         return Err(Error::input(place, what, AGAIN));
     }
-    let Some((header, body)) = rest.split_at_checked(length as usize) else {
-        let what = format!("claims a header of {length} bytes, but only {} follow", rest.len());
+    let length = length as usize;
+    let rest = bytes.len() - 8;
+    let Some(body) = rest.checked_sub(length) else {
+        let what = format!("claims a header of {length} bytes, but only {rest} follow");
         return Err(Error::input(place, what, AGAIN));
     };
-    let header: Header =
-        serde_json::from_slice(header).map_err(|error| Error::input(place, format!("has a header that is not valid: {error}"), AGAIN))?;
+    let header: Header = serde_json::from_slice(&part(8..8 + length)?)
+        .map_err(|error| Error::input(place, format!("has a header that is not valid: {error}"), AGAIN))?;
 
     let mut entries = header.tensors;
     entries.sort_by_key(|(_, info)| info.data_offsets);
@@ -162,8 +156,8 @@ fn read_header(place: &str, bytes: &[u8]) -> Result<(Tensors, HashMap<String, St
         if end < start {
             return Err(error(format!("ends at byte {end}, before its start at {start}")));
         }
-        if end > body.len() {
-            return Err(error(format!("ends at byte {end}, but the file holds only {} bytes of tensors", body.len())));
+        if end > body {
+            return Err(error(format!("ends at byte {end}, but the file holds only {body} bytes of tensors")));
         }
         if start < covered {
             return Err(error(format!("starts at byte {start}, inside the tensor before it, which ends at {covered}")));
@@ -178,14 +172,14 @@ fn read_header(place: &str, bytes: &[u8]) -> Result<(Tensors, HashMap<String, St
             return Err(error(format!("shape {shape:?} of {dtype} does not fill the {} bytes it has", end - start)));
         }
         covered = end;
-        let offset = 8 + length as usize;
+        let offset = 8 + length;
         if tensors.contains_key(&name) {
             return Err(error("is there twice".into()));
         }
         tensors.insert(name, Entry { dtype, shape, range: offset + start..offset + end });
     }
-    if covered != body.len() {
-        return Err(Error::input(place, format!("has {} bytes after its last tensor", body.len() - covered), AGAIN));
+    if covered != body {
+        return Err(Error::input(place, format!("has {} bytes after its last tensor", body - covered), AGAIN));
     }
     Ok((tensors, header.metadata))
 }

@@ -3,7 +3,7 @@
 use super::ModelConfig;
 use crate::device::{Category, Layout, View};
 use crate::kernels::embedding_grad::Groups;
-use crate::kernels::{INPUT_WORDS, METRIC_WORDS};
+use crate::kernels::{INPUT_WORDS, METRIC_WORDS, inputs};
 
 /// Buffers for one micro-batch of up to `rows` x `seq` tokens.
 #[derive(Clone, Copy, Debug)]
@@ -52,4 +52,31 @@ impl Inputs {
             positions_known: positions,
         }
     }
+}
+
+/// The scalars of a step.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scalars {
+    /// 1 / (targets that the loss is divided by).
+    pub inverse_targets: f32,
+    /// Learning rate.
+    pub lr: f32,
+    /// 1 - beta1^t.
+    pub correction1: f32,
+    /// sqrt(1 - beta2^t).
+    pub correction2: f32,
+    /// Dropout's seed for this micro-batch.
+    pub seed: u32,
+}
+
+/// The step's inputs as words.
+pub fn step_words(active_rows: u32, s: Scalars) -> [u32; INPUT_WORDS] {
+    let mut words = [0; INPUT_WORDS];
+    words[inputs::ACTIVE_ROWS] = active_rows;
+    words[inputs::INVERSE_TARGETS] = s.inverse_targets.to_bits();
+    words[inputs::LEARNING_RATE] = s.lr.to_bits();
+    words[inputs::CORRECTION1] = s.correction1.to_bits();
+    words[inputs::CORRECTION2] = s.correction2.to_bits();
+    words[inputs::SEED] = s.seed;
+    words
 }

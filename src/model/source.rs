@@ -83,11 +83,11 @@ impl Source {
             return self.draw(session, weights, seed, progress);
         };
         let parameters = checkpoint.resolve(&self.config)?;
-        let total = parameters.iter().map(|(_, t)| t.bytes.len() as u64).sum();
+        let total = parameters.iter().map(|(_, t)| t.byte_len() as u64).sum();
         let mut done = 0;
         for (spec, tensor) in &parameters {
             weights.upload(session, spec, tensor)?;
-            done += tensor.bytes.len() as u64;
+            done += tensor.byte_len() as u64;
             progress(done, total);
         }
         Ok(())

@@ -1,8 +1,14 @@
 //! A tensor as it lies in a checkpoint.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use half::{bf16, f16};
+
+use crate::error::Result;
+
+use super::container::SafetensorsFile;
 
 /// Element types that weights may have. Little-endian, as safetensors says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,7 +56,47 @@ impl fmt::Display for Dtype {
     }
 }
 
-/// A tensor of an open checkpoint; nothing is copied.
+/// Where a tensor of an open checkpoint lies.
+#[derive(Debug, Clone)]
+pub struct StoredTensor<'a> {
+    pub(super) file: &'a SafetensorsFile,
+    /// The name it is stored under.
+    pub name: &'a str,
+    /// The type of its elements.
+    pub dtype: Dtype,
+    /// Row-major; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Within the file.
+    pub(super) range: Range<usize>,
+}
+
+impl<'a> StoredTensor<'a> {
+    /// Its bytes in the file.
+    pub fn byte_len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// The tensor with its numbers. From a mapped file nothing is copied.
+    ///
+    /// # Errors
+    /// In a browser, where the file is gone.
+    pub fn read(&self) -> Result<TensorView<'a>> {
+        Ok(TensorView { name: self.name, dtype: self.dtype, shape: self.shape.clone(), bytes: self.file.part(self.range.clone())? })
+    }
+
+    /// Elements `range` of the tensor, as a flat one; the rest is not read.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_slice(&self, range: Range<usize>) -> Result<TensorView<'a>> {
+        let size = self.dtype.size();
+        let begin = self.range.start;
+        let bytes = self.file.part(begin + range.start * size..begin + range.end * size)?;
+        Ok(TensorView { name: self.name, dtype: self.dtype, shape: vec![range.len()], bytes })
+    }
+}
+
+/// A tensor of an open checkpoint with its numbers; from a mapped file nothing is copied.
 #[derive(Debug, Clone)]
 pub struct TensorView<'a> {
     /// The name it is stored under.
@@ -60,14 +106,14 @@ pub struct TensorView<'a> {
     /// Row-major; empty for a scalar.
     pub shape: Vec<usize>,
     /// `product(shape) * dtype.size()` bytes, little-endian. May start at any address, even an odd one.
-    pub bytes: &'a [u8],
+    pub bytes: Cow<'a, [u8]>,
 }
 
 impl TensorView<'_> {
     /// Elements `range` of the tensor, as a flat one.
-    pub fn slice(&self, range: std::ops::Range<usize>) -> TensorView<'_> {
+    pub fn slice(&self, range: Range<usize>) -> TensorView<'_> {
         let size = self.dtype.size();
-        let bytes = &self.bytes[range.start * size..range.end * size];
+        let bytes = Cow::Borrowed(&self.bytes[range.start * size..range.end * size]);
         TensorView { name: self.name, dtype: self.dtype, shape: vec![range.len()], bytes }
     }
 
@@ -101,7 +147,7 @@ mod tests {
             for offset in 0..8 {
                 let mut bytes = vec![0xee; offset];
                 bytes.extend_from_slice(&encoded);
-                let view = TensorView { name: "t", dtype, shape: vec![4], bytes: &bytes[offset..] };
+                let view = TensorView { name: "t", dtype, shape: vec![4], bytes: Cow::Borrowed(&bytes[offset..]) };
                 assert_eq!(view.to_f32(), values);
             }
         }

@@ -1,7 +1,7 @@
 //! A model's parameters laid out on a device: where each one lies, and how the checkpoint's bytes get there.
 
 use super::arena::Arena;
-use super::{Dtype, ModelConfig, ParamSpec, TensorView};
+use super::{Dtype, ModelConfig, ParamSpec, StoredTensor};
 use crate::device::{Category, Layout, Session, View};
 use crate::error::Result;
 use crate::kernels::Format;
@@ -175,22 +175,22 @@ impl Weights {
         std::iter::once(&self.norm).chain(self.layers.iter().flat_map(Layer::vectors))
     }
 
-    /// Copies one parameter's numbers to the device.
+    /// Copies one parameter's numbers to the device, piece by piece: no more of the file is held than a piece.
     ///
     /// # Errors
     /// Where the device was lost.
-    pub fn upload(&self, session: &mut Session, spec: &ParamSpec, tensor: &TensorView<'_>) -> Result<()> {
+    pub fn upload(&self, session: &mut Session, spec: &ParamSpec, tensor: &StoredTensor<'_>) -> Result<()> {
         if let Some(weight) = self.matrices().find(|w| w.name == spec.name) {
             for piece in &weight.pieces {
                 let numbers = piece.first_row * weight.cols..(piece.first_row + piece.rows) * weight.cols;
                 if piece.grad.is_some() || format_of(tensor.dtype) != weight.format {
-                    session.write_f32(piece.value, &tensor.slice(numbers).to_f32())?;
+                    session.write_f32(piece.value, &tensor.read_slice(numbers)?.to_f32())?;
                 } else {
-                    session.write(piece.value, &words(tensor.slice(numbers).bytes))?;
+                    session.write(piece.value, &words(&tensor.read_slice(numbers)?.bytes))?;
                 }
             }
         } else if let Some(vector) = self.vectors().find(|v| v.name == spec.name) {
-            session.write_f32(vector.value, &tensor.to_f32())?;
+            session.write_f32(vector.value, &tensor.read()?.to_f32())?;
         }
         Ok(())
     }

@@ -8,11 +8,10 @@
 //! A checkpoint is written into a folder with another name, brought to the disk, and renamed. The newest two and the best stay.
 
 use crate::error::{Error, Result};
-use crate::files::atomic_write;
+use crate::files::{self, atomic_write_bytes, remove};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The folder's name in a run folder.
@@ -112,7 +111,7 @@ impl Checkpoints {
             if name.starts_with(NEW) {
                 remove(&path)?;
             } else if let Some(real) = name.strip_prefix(OLD).map(|n| dir.join(n)) {
-                if real.exists() { remove(&path)? } else { rename(&path, &real)? }
+                if files::exists(&real) { remove(&path)? } else { rename(&path, &real)? }
             }
         }
         Ok(this)
@@ -123,7 +122,7 @@ impl Checkpoints {
     /// `write_files` puts the trainer's files into the folder it is given. The checkpoint counts as the best one if its
     /// `best_step` is its own step. A checkpoint of the same step is replaced.
     pub fn save(&self, state: &CheckpointState, write_files: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-        std::fs::create_dir_all(&self.dir).map_err(Error::io(&self.dir))?;
+        files::create_dir_all(&self.dir).map_err(Error::io(&self.dir))?;
         let name = folder_name(state.step);
         let (new, old, path) = (self.dir.join(format!("{NEW}{name}")), self.dir.join(format!("{OLD}{name}")), self.dir.join(&name));
         remove(&new)?;
@@ -133,11 +132,11 @@ impl Checkpoints {
             let _ = remove(&new);
         }
         written?;
-        if path.exists() {
+        if files::exists(&path) {
             rename(&path, &old)?;
         }
         rename(&new, &path)?;
-        sync_dir(&self.dir)?;
+        files::sync_folder(&self.dir).map_err(Error::io(&self.dir))?;
         remove(&old)?;
         if state.best_step == Some(state.step) {
             self.write_best(&name, state)?;
@@ -184,13 +183,13 @@ impl Checkpoints {
     fn write_best(&self, name: &str, state: &CheckpointState) -> Result<()> {
         let path = self.dir.join(BEST);
         let text = json(&path, &Best { folder: name.to_owned(), step: state.step, eval_loss: state.best_eval_loss })?;
-        atomic_write(&path, |w| w.write_all(text.as_bytes()).map_err(Error::io(&path)))
+        atomic_write_bytes(&path, text.as_bytes())
     }
 
     /// The folder that `best.json` names. A mark that cannot be read is no mark, and one that points elsewhere is not followed.
     fn best_name(&self) -> Result<Option<String>> {
         let path = self.dir.join(BEST);
-        match std::fs::read(&path) {
+        match files::read(&path) {
             Ok(bytes) => Ok(serde_json::from_slice::<Best>(&bytes).ok().map(|b| b.folder).filter(|n| step_of(n).is_some())),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::io(&path)(e)),
@@ -214,13 +213,10 @@ impl Checkpoints {
     }
 
     fn names(&self) -> Result<Vec<String>> {
-        let entries = match std::fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(Error::io(&self.dir)(e)),
-        };
-        let names = entries.map(|e| e.map(|e| e.file_name().into_string().ok())).collect::<std::io::Result<Vec<_>>>();
-        Ok(names.map_err(Error::io(&self.dir))?.into_iter().flatten().collect())
+        match files::names(&self.dir) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            names => names.map_err(Error::io(&self.dir)),
+        }
     }
 
     /// The names of finished checkpoints, oldest first.
@@ -247,27 +243,23 @@ fn json(path: &Path, value: &impl Serialize) -> Result<String> {
 
 /// Everything into the new folder and onto the disk. `state.json` comes last: it knows the others' sizes.
 fn fill(new: &Path, state: &CheckpointState, write_files: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    std::fs::create_dir(new).map_err(Error::io(new))?;
+    files::create_dir(new).map_err(Error::io(new))?;
     write_files(new)?;
     let mut state = CheckpointState { version: STATE_VERSION, files: BTreeMap::new(), ..state.clone() };
-    for entry in std::fs::read_dir(new).map_err(Error::io(new))? {
-        let path = entry.map_err(Error::io(new))?.path();
-        let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
-        // Opened for writing: Windows brings nothing else to the disk.
-        let file = File::options().write(true).open(&path).map_err(Error::io(&path))?;
-        file.sync_all().map_err(Error::io(&path))?;
-        state.files.insert(name.to_owned(), file.metadata().map_err(Error::io(&path))?.len());
+    for name in files::names(new).map_err(Error::io(new))? {
+        let path = new.join(&name);
+        let len = files::sync_file(&path).map_err(Error::io(&path))?;
+        state.files.insert(name, len);
     }
     let path = new.join(STATE);
-    let mut file = File::create(&path).map_err(Error::io(&path))?;
-    file.write_all(json(&path, &state)?.as_bytes()).and_then(|()| file.sync_all()).map_err(Error::io(&path))?;
-    sync_dir(new)
+    atomic_write_bytes(&path, json(&path, &state)?.as_bytes())?;
+    files::sync_folder(new).map_err(Error::io(new))
 }
 
 /// The state of a checkpoint, or why it is broken. An error only where a broken one must not be passed over.
 fn load(path: &Path) -> Result<std::result::Result<CheckpointState, String>> {
     let file = path.join(STATE);
-    let bytes = match std::fs::read(&file) {
+    let bytes = match files::read(&file) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Err(format!("no {STATE}"))),
         Err(e) => return Err(Error::io(&file)(e)),
@@ -286,9 +278,9 @@ fn load(path: &Path) -> Result<std::result::Result<CheckpointState, String>> {
         return Ok(Err(format!("{STATE} is of step {}", state.step)));
     }
     for (name, want) in &state.files {
-        match std::fs::metadata(path.join(name)) {
-            Ok(m) if m.len() == *want => {}
-            Ok(m) => return Ok(Err(format!("{name} has {} bytes instead of {want}", m.len()))),
+        match files::metadata(&path.join(name)) {
+            Ok(m) if m.len == *want => {}
+            Ok(m) => return Ok(Err(format!("{name} has {} bytes instead of {want}", m.len))),
             Err(_) => return Ok(Err(format!("{name} is missing"))),
         }
     }
@@ -296,20 +288,7 @@ fn load(path: &Path) -> Result<std::result::Result<CheckpointState, String>> {
 }
 
 fn rename(from: &Path, to: &Path) -> Result<()> {
-    std::fs::rename(from, to).map_err(Error::io(from))
-}
-
-fn remove(path: &Path) -> Result<()> {
-    let result = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
-    match result {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io(path)(e)),
-        _ => Ok(()),
-    }
-}
-
-/// A rename is on the disk once its folder is. Windows has no such call and needs none.
-fn sync_dir(dir: &Path) -> Result<()> {
-    if cfg!(unix) { File::open(dir).and_then(|f| f.sync_all()).map_err(Error::io(dir)) } else { Ok(()) }
+    files::rename(from, to).map_err(Error::io(from))
 }
 
 #[cfg(test)]

@@ -129,6 +129,13 @@ pub struct RunConfig {
     /// Steps between checkpoints; see [`RunConfig::save_interval`].
     pub save_every: Option<u64>,
 
+    /// A text that the model continues while it learns, so that one sees it learn.
+    pub sample_prompt: Option<String>,
+    /// Steps between such texts; see [`RunConfig::sample_interval`].
+    pub sample_every: Option<u64>,
+    /// The most tokens that it adds.
+    pub sample_tokens: usize,
+
     /// Recomputes activations in the backward pass: less memory, more time.
     pub gradient_checkpointing: bool,
     /// `auto`, `cpu`, `gpu`, a device's number or part of its name.
@@ -180,6 +187,9 @@ impl Default for RunConfig {
             eval_every: None,
             patience: None,
             save_every: None,
+            sample_prompt: None,
+            sample_every: None,
+            sample_tokens: 48,
             gradient_checkpointing: false,
             device: "auto".into(),
             threads: None,
@@ -257,6 +267,11 @@ impl RunConfig {
     /// Steps between checkpoints: as given, or a tenth of the run, but at most 500.
     pub fn save_interval(&self, total: u64) -> u64 {
         self.save_every.unwrap_or((total / 10).clamp(1, 500))
+    }
+
+    /// Steps between texts: as given, or a tenth of the run.
+    pub fn sample_interval(&self, total: u64) -> u64 {
+        self.sample_every.unwrap_or((total / 10).max(1))
     }
 
     /// A short fingerprint of the options that a checkpoint depends on.

@@ -20,7 +20,10 @@ const GROUPS: [(&str, &[&str]); 6] = [
         &["steps", "epochs", "batch_size", "accumulate", "seq_len", "too_long", "prompt_column", "completion_column", "no_shuffle", "seed"],
     ),
     ("the optimiser", &["lr", "schedule", "warmup", "weight_decay", "max_grad_norm", "beta1", "beta2", "eps"]),
-    ("evaluation and checkpoints", &["eval_data", "eval_split", "eval_every", "patience", "save_every"]),
+    (
+        "evaluation and checkpoints",
+        &["eval_data", "eval_split", "eval_every", "patience", "save_every", "sample_prompt", "sample_every", "sample_tokens"],
+    ),
     ("the machine", &["gradient_checkpointing", "device", "threads"]),
 ];
 
@@ -32,7 +35,7 @@ pub fn keys() -> impl Iterator<Item = &'static str> {
 impl RunConfig {
     /// Reads a file of options. What it leaves out has its default; nothing is validated beyond keys and types.
     pub fn from_toml_file(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let bytes = crate::files::read(path).map_err(Error::io(path))?;
         let text =
             String::from_utf8(bytes).map_err(|_| Error::input(path.display().to_string(), "is not UTF-8 text", "save it as UTF-8"))?;
         Self::from_toml(&text, &path.display().to_string())
@@ -117,6 +120,8 @@ mod tests {
             eval_every: Some(5),
             patience: Some(2),
             save_every: Some(7),
+            sample_prompt: Some("Once".into()),
+            sample_every: Some(3),
             threads: Some(2),
             too_long: TooLong::Drop,
             eps: 1e-8,

@@ -1,7 +1,7 @@
 //! What a run says while it goes: one stream for every face (terminal, app, page).
 
 use super::metrics::StepMetrics;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Something that happened in a run. As JSON, `event` holds the name in snake case.
@@ -58,6 +58,15 @@ pub enum Event {
         /// Whether no earlier one was lower.
         best: bool,
     },
+    /// The model continued the run's sample prompt.
+    Sample {
+        /// Steps done.
+        step: u64,
+        /// What it was given.
+        prompt: String,
+        /// What it added.
+        text: String,
+    },
     /// A checkpoint is safely on disk.
     Checkpoint {
         /// Steps done.
@@ -91,7 +100,7 @@ impl Event {
 }
 
 /// What is about to run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The device, with its backend.
     pub device: String,

@@ -2,7 +2,7 @@
 
 use crate::adapter::AdapterFile;
 use crate::error::{Error, Result};
-use crate::files::{atomic_write, atomic_write_bytes};
+use crate::files::{self, atomic_write_bytes};
 use crate::model::weights::Site;
 use crate::model::{Checkpoint, Dtype, Source, TensorSpec, write_safetensors};
 use half::{bf16, f16};
@@ -48,7 +48,7 @@ pub fn write_model(source: &Source, folder: &Path, dtype: Dtype, values: impl Fn
 /// # Errors
 /// Where the folder holds something already, or a file cannot be written.
 pub fn write_merged(source: &Source, checkpoint: &Checkpoint, adapter: &AdapterFile, folder: &Path, dtype: Option<Dtype>) -> Result<()> {
-    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+    if files::names(folder).is_ok_and(|names| !names.is_empty()) {
         return Err(Error::usage(format!("{}: the folder is not empty", folder.display()), "give a new folder with --out"));
     }
     let parameters = checkpoint.resolve(&source.config)?;
@@ -64,12 +64,13 @@ pub fn write_merged(source: &Source, checkpoint: &Checkpoint, adapter: &AdapterF
         let (own, tensor) =
             parameters.iter().find(|(_, t)| t.name == spec.name).ok_or_else(|| Error::input(&spec.name, "is not in the checkpoint", ""))?;
         if let Some(site) = site_of(&own.name) {
-            let mut values = tensor.to_f32();
+            let mut values = tensor.read()?.to_f32();
             if adapter.merge_into(site, &mut values, tensor.shape[1]) {
                 return Ok(Cow::Owned(encode(&values, spec.dtype)));
             }
         }
-        Ok(if spec.dtype == tensor.dtype { Cow::Borrowed(tensor.bytes) } else { Cow::Owned(encode(&tensor.to_f32(), spec.dtype)) })
+        let tensor = tensor.read()?;
+        Ok(if spec.dtype == tensor.dtype { tensor.bytes } else { Cow::Owned(encode(&tensor.to_f32(), spec.dtype)) })
     })
 }
 
@@ -80,14 +81,12 @@ fn write_folder<'a>(
     specs: &[TensorSpec],
     body: impl FnMut(&TensorSpec) -> Result<Cow<'a, [u8]>>,
 ) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    files::create_dir_all(folder).map_err(Error::io(folder))?;
     write_safetensors(&folder.join("model.safetensors"), specs, &[("format", "pt")], body)?;
     for name in COMPANIONS {
         let from = source.folder.join(name);
-        if from.is_file() {
-            let to = folder.join(name);
-            let mut file = std::fs::File::open(&from).map_err(Error::io(&from))?;
-            atomic_write(&to, |out| std::io::copy(&mut file, out).map(|_| ()).map_err(Error::io(&to)))?;
+        if files::is_file(&from) {
+            files::copy(&from, &folder.join(name))?;
         }
     }
     let mut config = source.config.raw.clone();

@@ -4,22 +4,8 @@ use super::program::Program;
 use crate::data::{Batch, Dataset, bucket_for};
 use crate::device::Session;
 use crate::error::Result;
-use crate::kernels::{INPUT_WORDS, NONE, inputs};
-
-/// The scalars of a step.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Scalars {
-    /// 1 / (targets that the loss is divided by).
-    pub inverse_targets: f32,
-    /// Learning rate.
-    pub lr: f32,
-    /// 1 - beta1^t.
-    pub correction1: f32,
-    /// sqrt(1 - beta2^t).
-    pub correction2: f32,
-    /// Dropout's seed for this micro-batch.
-    pub seed: u32,
-}
+use crate::kernels::NONE;
+use crate::model::inputs::{Scalars, step_words};
 
 /// A micro-batch with the bucket it fits.
 pub struct MicroBatch {
@@ -72,18 +58,6 @@ impl MicroBatch {
         }
         session.write(to.step, &step_words(self.active_rows(), scalars))
     }
-}
-
-/// The step's inputs as words.
-pub fn step_words(active_rows: u32, s: Scalars) -> [u32; INPUT_WORDS] {
-    let mut words = [0; INPUT_WORDS];
-    words[inputs::ACTIVE_ROWS] = active_rows;
-    words[inputs::INVERSE_TARGETS] = s.inverse_targets.to_bits();
-    words[inputs::LEARNING_RATE] = s.lr.to_bits();
-    words[inputs::CORRECTION1] = s.correction1.to_bits();
-    words[inputs::CORRECTION2] = s.correction2.to_bits();
-    words[inputs::SEED] = s.seed;
-    words
 }
 
 /// Each token sees itself and what stands before it in its row; padding sees nothing.

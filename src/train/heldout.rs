@@ -1,11 +1,12 @@
 //! The loss over held-out rows.
 
-use super::feed::{MicroBatch, Scalars};
+use super::feed::MicroBatch;
 use super::program::Program;
 use crate::data::Dataset;
 use crate::device::{Session, View};
 use crate::error::Result;
 use crate::kernels::{METRIC_WORDS, metrics};
+use crate::model::inputs::Scalars;
 
 /// A loss and what it is over.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -27,7 +28,7 @@ impl Loss {
 ///
 /// # Errors
 /// Where the device was lost.
-pub fn loss(
+pub async fn loss(
     session: &mut Session,
     program: &Program,
     data: &Dataset,
@@ -44,7 +45,7 @@ pub fn loss(
         session.run(program.begin_loss, 0)?;
         batch.upload(session, program, Scalars { inverse_targets: 1.0 / targets.max(1) as f32, ..Scalars::default() })?;
         session.run(program.loss[batch.bucket], batch.active_rows())?;
-        let values = session.read_f32(View { len: METRIC_WORDS, ..program.inputs.metrics })?;
+        let values = session.read_f32(View { len: METRIC_WORDS, ..program.inputs.metrics }).await?;
         total.sum += f64::from(values[metrics::LOSS]) * targets as f64;
         total.targets += targets;
         progress((i * batch_size + indices.len()).min(data.len()), data.len());

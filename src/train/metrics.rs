@@ -1,10 +1,9 @@
 //! `metrics.jsonl`: a line for each step, whole or not there at all.
 
 use crate::error::{Error, Result};
-use crate::files::atomic_write;
+use crate::files::{self, Appender, atomic_write};
 use serde::{Deserialize, Deserializer, Serialize};
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The file's name in a run folder.
@@ -53,7 +52,7 @@ fn null_is_nan<'de, D: Deserializer<'de>>(d: D) -> std::result::Result<f32, D::E
 #[derive(Debug)]
 pub struct MetricsLog {
     path: PathBuf,
-    file: File,
+    file: Appender,
 }
 
 impl MetricsLog {
@@ -67,7 +66,7 @@ impl MetricsLog {
             None => atomic_write(&path, |_| Ok(()))?,
             Some(step) => truncate_after(&path, step)?,
         }
-        let file = OpenOptions::new().append(true).create(true).open(&path).map_err(Error::io(&path))?;
+        let file = Appender::open(&path).map_err(Error::io(&path))?;
         Ok(Self { path, file })
     }
 
@@ -75,20 +74,18 @@ impl MetricsLog {
     pub fn write(&mut self, metrics: &StepMetrics) -> Result<()> {
         let mut line = serde_json::to_string(metrics).map_err(|e| Error::input(self.path.display().to_string(), e.to_string(), ""))?;
         line.push('\n');
-        // One write for one line: a reader beside us never sees half of it.
-        self.file.write_all(line.as_bytes()).map_err(Error::io(&self.path))?;
-        self.file.flush().map_err(Error::io(&self.path))
+        self.file.append(line.as_bytes()).map_err(Error::io(&self.path))
     }
 
     /// Makes sure that a power cut cannot lose the lines either; called with each checkpoint.
     pub fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(Error::io(&self.path))
+        self.file.sync().map_err(Error::io(&self.path))
     }
 
     /// Reads a log. A torn last line (a run that was killed, or is writing just now) is left out; a broken line before it is an
     /// error with its number.
     pub fn read(path: &Path) -> Result<Vec<StepMetrics>> {
-        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let bytes = files::read(path).map_err(Error::io(path))?;
         Ok(lines(path, &bytes)?.into_iter().map(|(m, _)| m).collect())
     }
 }
@@ -116,7 +113,7 @@ fn lines<'a>(path: &Path, bytes: &'a [u8]) -> Result<Vec<(StepMetrics, &'a [u8])
 }
 
 fn truncate_after(path: &Path, step: u64) -> Result<()> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match files::read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(Error::io(path)(e)),

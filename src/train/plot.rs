@@ -1,5 +1,6 @@
 //! The loss of a run as an SVG picture.
 
+use super::curve::smoothed;
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
 use plotters::prelude::*;
@@ -155,18 +156,6 @@ fn decimals(height: f64) -> usize {
     (1.0 - (height / 8.0).log10().floor()).clamp(0.0, 8.0) as usize
 }
 
-/// An exponential mean over about a fortieth of the curve, without the pull of its first point.
-fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let keep = 1.0 - 1.0 / (points.len() as f64 / 40.0).max(1.0);
-    let (mut sum, mut weight) = (0.0, 0.0);
-    let mean = |&(x, y): &(f64, f64)| {
-        sum = keep * sum + (1.0 - keep) * y;
-        weight = keep * weight + (1.0 - keep);
-        (x, sum / weight)
-    };
-    points.iter().map(mean).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,12 +204,5 @@ mod tests {
             let svg = loss_svg(&series, &"long title ".repeat(30)).expect("draws");
             assert!(svg.trim_end().ends_with("</svg>") && !svg.contains("NaN") && !svg.contains("a < b"), "{series:?}");
         }
-    }
-
-    #[test]
-    fn smoothing_is_unbiased() {
-        assert_eq!(smoothed(&[(0.0, 5.0), (1.0, 3.0)]), [(0.0, 5.0), (1.0, 3.0)]);
-        let flat: Vec<(f64, f64)> = (0..400).map(|i| (f64::from(i), 2.0)).collect();
-        assert!(smoothed(&flat).iter().all(|p| (p.1 - 2.0).abs() < 1e-12));
     }
 }

@@ -9,6 +9,7 @@ use crate::kernels::clip::clip;
 use crate::kernels::fill::fill;
 use crate::kernels::sum_squares::{PARTIALS, sum_squares};
 use crate::kernels::{Format, METRIC_WORDS};
+use crate::model::decoding::{Decoding, PIECE};
 use crate::model::{Arena, Graph, Inputs, ModelConfig, Weights};
 use std::collections::HashMap;
 
@@ -27,6 +28,8 @@ pub struct Shape {
     pub adamw: AdamW,
     /// Gradients are scaled down to this norm; 0: never.
     pub max_grad_norm: f32,
+    /// Tokens of the texts that the model writes between steps; 0: it writes none.
+    pub writes: usize,
 }
 
 /// Buffers and plans of a run.
@@ -55,6 +58,8 @@ pub struct Program {
     pub loss: Vec<usize>,
     /// Zeroes the metrics alone.
     pub begin_loss: usize,
+    /// Continues a text with the weights as they are, where [`Shape::writes`] asks for it.
+    pub decoding: Option<Decoding>,
 }
 
 impl Program {
@@ -71,7 +76,8 @@ impl Program {
                 "use a smaller --batch-size or --seq-len, and --accumulate for the rest",
             )
         })?;
-        let inputs = Inputs::declare(config, &mut layout, tokens, longest);
+        let piece = if shape.writes > 0 { PIECE } else { 0 };
+        let inputs = Inputs::declare(config, &mut layout, tokens.max(piece), longest.max(shape.writes));
         let mut arena = Arena::new(shape.trains);
         let full = spec.kind == Kind::Full;
         let format = |name: &str| formats.get(name).copied().unwrap_or(Format::F32);
@@ -91,6 +97,7 @@ impl Program {
             train: Vec::new(),
             loss: Vec::new(),
             begin_loss: 0,
+            decoding: None,
         };
         program.begin_loss = program.add(program.lay_begin(false));
         program.begin = program.add(program.lay_begin(true));
@@ -108,7 +115,20 @@ impl Program {
                 program.train.push(index);
             }
         }
+        if shape.writes > 0 {
+            let decoding = Decoding::declare(config, &mut program.layout, program.inputs, shape.writes);
+            let plans = decoding.lay(config, &program.weights, &program.without_dropout());
+            program.decoding = Some(decoding.at(program.plans.len()));
+            program.plans.extend(plans);
+        }
         Ok(program)
+    }
+
+    /// The adapter as it applies outside training.
+    fn without_dropout(&self) -> Installed {
+        let mut adapter = self.adapter.clone();
+        adapter.spec.dropout = 0.0;
+        adapter
     }
 
     fn add(&mut self, plan: Plan) -> usize {
@@ -164,9 +184,7 @@ impl Program {
 
     fn lay_loss(&self, config: &ModelConfig, shape: &Shape, seq: usize) -> Plan {
         let mut plan = PlanBuilder::new(format!("loss {} x {seq}", shape.batch_size));
-        // Dropout is for training alone.
-        let mut adapter = self.adapter.clone();
-        adapter.spec.dropout = 0.0;
+        let adapter = self.without_dropout();
         let graph = self.graph(config, shape.batch_size, seq, &adapter);
         let forward = graph.forward(&mut plan, None);
         graph.loss(&mut plan, forward.y, false);

@@ -58,7 +58,7 @@ pub fn describe(spec: &Spec) -> String {
 }
 
 /// The shape of a run's plans.
-pub fn shape(run: &RunConfig, buckets: Vec<usize>) -> Shape {
+pub fn shape(run: &RunConfig, buckets: Vec<usize>, writes: usize) -> Shape {
     Shape {
         batch_size: run.batch_size,
         buckets,
@@ -66,14 +66,23 @@ pub fn shape(run: &RunConfig, buckets: Vec<usize>) -> Shape {
         recompute: run.gradient_checkpointing,
         adamw: AdamW { beta1: run.beta1 as f32, beta2: run.beta2 as f32, eps: run.eps as f32, weight_decay: run.weight_decay as f32 },
         max_grad_norm: run.max_grad_norm as f32,
+        writes,
     }
 }
 
 /// Memory that this machine can give, where the system tells.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let text = String::from_utf8(crate::files::read(std::path::Path::new("/proc/meminfo")).ok()?).ok()?;
     let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// What is left of the 4 GiB that 32 bits can address. The browser may refuse earlier; it does not say when.
+#[cfg(target_arch = "wasm32")]
+pub fn available_memory() -> Option<u64> {
+    const PAGE: u64 = 65_536;
+    Some((1 << 32) - std::arch::wasm32::memory_size(0) as u64 * PAGE)
 }
 
 /// Refuses a program that `available` bytes cannot hold, and says what would fit.

@@ -2,11 +2,10 @@
 
 use super::config::{RunConfig, TooLong};
 use super::event::Event;
-use crate::data::{self, Columns, Dataset, Options, Report, Tokenizer, read_rows, training_eos};
+use crate::data::{self, Columns, Dataset, Options, Report, Rows, Tokenizer, read_rows, training_eos};
 use crate::error::Result;
 use crate::model::Source;
 use std::path::Path;
-use std::sync::mpsc;
 
 /// Sequence lengths that a run is laid out for, at most.
 pub const BUCKETS: usize = 4;
@@ -51,12 +50,27 @@ pub fn load(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -> 
 pub fn build(path: &Path, columns: &Columns, tokenizer: &Tokenizer, options: &Options, events: &mut dyn FnMut(Event)) -> Result<Dataset> {
     let rows = read_rows(path, columns)?;
     let place = path.display().to_string();
-    // Tokenising runs on many threads; events go out from this one.
-    let (send, receive) = mpsc::channel();
+    let (dataset, report) = tokenise(&rows, tokenizer, options, &place, events)?;
+    for text in notes(&report, &place, options.seq_len) {
+        events(Event::Warning { text });
+    }
+    Ok(dataset)
+}
+
+/// Tokenising runs on many threads; events go out from this one.
+#[cfg(not(target_arch = "wasm32"))]
+fn tokenise(
+    rows: &Rows,
+    tokenizer: &Tokenizer,
+    options: &Options,
+    place: &str,
+    events: &mut dyn FnMut(Event),
+) -> Result<(Dataset, Report)> {
+    let (send, receive) = std::sync::mpsc::channel();
     let built = std::thread::scope(|scope| {
         let worker = scope.spawn(|| {
             let send = std::sync::Mutex::new(send);
-            Dataset::build(&rows, tokenizer, options, &place, &|done, total| {
+            Dataset::build(rows, tokenizer, options, place, &|done, total| {
                 if let Ok(send) = send.lock() {
                     // The receiver outlives this thread.
                     let _ = send.send((done as u64, total as u64));
@@ -68,14 +82,36 @@ pub fn build(path: &Path, columns: &Columns, tokenizer: &Tokenizer, options: &Op
         }
         worker.join()
     });
-    let (dataset, report) = match built {
-        Ok(result) => result?,
+    match built {
+        Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic),
-    };
-    for text in notes(&report, &place, options.seq_len) {
-        events(Event::Warning { text });
     }
-    Ok(dataset)
+}
+
+/// There is one thread, and the events go out while it works.
+#[cfg(target_arch = "wasm32")]
+fn tokenise(
+    rows: &Rows,
+    tokenizer: &Tokenizer,
+    options: &Options,
+    place: &str,
+    events: &mut dyn FnMut(Event),
+) -> Result<(Dataset, Report)> {
+    #[cfg(target_feature = "atomics")]
+    compile_error!("with threads in WebAssembly the events must be sent from the one that has them");
+
+    struct Alone<'a>(std::cell::RefCell<&'a mut dyn FnMut(Event)>);
+    // SAFETY: without atomics WebAssembly has one thread; rayon runs everything on it.
+    unsafe impl Sync for Alone<'_> {}
+    impl Alone<'_> {
+        fn tell(&self, event: Event) {
+            (self.0.borrow_mut())(event);
+        }
+    }
+    let events = Alone(events.into());
+    Dataset::build(rows, tokenizer, options, place, &|done, total| {
+        events.tell(Event::Tokenizing { done: done as u64, total: total as u64 });
+    })
 }
 
 fn notes(report: &Report, place: &str, seq_len: usize) -> Vec<String> {

@@ -2,29 +2,27 @@
 
 use super::checkpoint::{CHECKPOINTS, Checkpoints};
 use super::config::RunConfig;
+use super::event::Summary;
 use super::metrics::METRICS_FILE;
 use crate::error::{Error, Result};
-use crate::files::atomic_write;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Write;
+use crate::files::{self, Lock, Locked, atomic_write_bytes};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The resolved options of the run.
 pub const CONFIG_FILE: &str = "run.toml";
+/// What ran: model, method, device, sizes.
+pub const SUMMARY_FILE: &str = "summary.json";
 /// Its loss as a picture.
 pub const PLOT_FILE: &str = "loss.svg";
 const LOCK_FILE: &str = ".diablo.lock";
 
-/// A run folder that belongs to this process until it is dropped.
-///
-/// The lock is the system's own on an open file, so a killed process holds nothing.
+/// A run folder that belongs to this process until it is dropped; a killed process holds nothing.
 #[derive(Debug)]
 pub struct RunFolder {
     dir: PathBuf,
     checkpoints: Checkpoints,
     /// Held, never read.
-    _lock: File,
+    lock: Option<Lock>,
 }
 
 impl RunFolder {
@@ -33,24 +31,29 @@ impl RunFolder {
     /// A folder with a run in it is refused unless `resume`; one with a model in it always is. With `resume`, what kills left
     /// half done is cleared up. A folder without a run may be resumed too: the run was killed before its first file.
     pub fn create(out: &Path, resume: bool) -> Result<Self> {
-        if out.exists() && !out.is_dir() {
+        if files::exists(out) && !files::is_dir(out) {
             return Err(Error::usage(format!("--out {}: is a file", out.display()), "name a folder"));
         }
-        std::fs::create_dir_all(out).map_err(Error::io(out))?;
+        files::create_dir_all(out).map_err(Error::io(out))?;
         let lock = lock(out)?;
-        let run = [CONFIG_FILE, METRICS_FILE, CHECKPOINTS, "adapter_config.json"].iter().find(|name| out.join(name).exists());
+        let run = [CONFIG_FILE, METRICS_FILE, CHECKPOINTS, "adapter_config.json"].iter().find(|name| files::exists(&out.join(name)));
         if let Some(found) = run.filter(|_| !resume) {
             let hint = format!("go on with it: {}\nor name another folder with --out", resume_command(out));
             return Err(Error::usage(format!("--out {}: holds a run already ({found})", out.display()), hint));
         }
         if run.is_none()
-            && let Some(found) = ["config.json", "model.safetensors", "tokenizer.json"].iter().find(|name| out.join(name).exists())
+            && let Some(found) = ["config.json", "model.safetensors", "tokenizer.json"].iter().find(|name| files::exists(&out.join(name)))
         {
             let what = format!("--out {}: holds a model ({found}), which the run would write over", out.display());
             return Err(Error::usage(what, "name another folder with --out"));
         }
         let checkpoints = Checkpoints::open(&out.join(CHECKPOINTS))?;
-        Ok(Self { dir: out.to_path_buf(), checkpoints, _lock: lock })
+        Ok(Self { dir: out.to_path_buf(), checkpoints, lock: Some(lock) })
+    }
+
+    /// Lets another process or another run have the folder.
+    pub fn unlock(&mut self) {
+        self.lock = None;
     }
 
     /// The folder.
@@ -76,13 +79,19 @@ impl RunFolder {
     /// Writes `run.toml`; call it with [`RunConfig::resolved`] options.
     pub fn write_config(&self, config: &RunConfig) -> Result<()> {
         let (path, text) = (self.dir.join(CONFIG_FILE), config.to_toml_string()?);
-        atomic_write(&path, |w| w.write_all(text.as_bytes()).map_err(Error::io(&path)))
+        atomic_write_bytes(&path, text.as_bytes())
+    }
+
+    /// Writes what is about to run, for whoever compares runs later.
+    pub fn write_summary(&self, summary: &Summary) -> Result<()> {
+        let text = serde_json::to_string_pretty(summary).unwrap_or_default() + "\n";
+        atomic_write_bytes(&self.dir.join(SUMMARY_FILE), text.as_bytes())
     }
 
     /// Reads `run.toml`, if the folder has one.
     pub fn read_config(&self) -> Result<Option<RunConfig>> {
         let path = self.dir.join(CONFIG_FILE);
-        if path.is_file() { RunConfig::from_toml_file(&path).map(Some) } else { Ok(None) }
+        if files::is_file(&path) { RunConfig::from_toml_file(&path).map(Some) } else { Ok(None) }
     }
 
     /// Refuses to go on with a run whose checkpoints were made under other options, and names them.
@@ -111,33 +120,15 @@ fn resume_command(out: &Path) -> String {
     if plain { format!("diablo train --resume --out {name}") } else { format!("diablo train --resume --out \"{name}\"") }
 }
 
-fn lock(out: &Path) -> Result<File> {
+fn lock(out: &Path) -> Result<Lock> {
     let path = out.join(LOCK_FILE);
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(Error::io(&path))?;
-    let mut locked = file.try_lock();
-    // A process that was just killed may take a moment to let go, and "kill, then resume" must not depend on luck.
-    for _ in 0..10 {
-        if !matches!(locked, Err(TryLockError::WouldBlock)) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-        locked = file.try_lock();
-    }
-    match locked {
-        Ok(()) => {
-            // Only for people who look; the lock itself is the system's. The file stays: removing it would race with the next run.
-            let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let who = std::fs::read_to_string(&path).ok().and_then(|s| s.trim().parse::<u32>().ok());
+    match files::lock(&path).map_err(Error::io(&path))? {
+        Locked::Ours(lock) => Ok(lock),
+        Locked::Theirs(who) => {
             let who = who.map(|pid| format!(" (process {pid})")).unwrap_or_default();
             let hint = "wait for it, stop it, or name another folder with --out";
             Err(Error::usage(format!("another diablo{who} is training in {}", out.display()), hint))
         }
-        // Some network file systems have no locks; a run must be possible there all the same.
-        Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => Ok(file),
-        Err(TryLockError::Error(e)) => Err(Error::io(&path)(e)),
     }
 }
 
@@ -146,6 +137,7 @@ mod tests {
     use super::*;
     use crate::train::blocks::Blocks;
     use std::process::{Command, Stdio};
+    use std::time::Duration;
 
     fn refused(out: &Path, resume: bool) -> Error {
         RunFolder::create(out, resume).expect_err("refused")

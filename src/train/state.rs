@@ -24,10 +24,10 @@ fn view(t: &Trained, kind: &str) -> View {
 }
 
 /// The tensors that train, with one kind of numbers.
-fn read(session: &mut Session, program: &Program, kind: &str) -> Result<Vec<Tensor>> {
+async fn read(session: &mut Session, program: &Program, kind: &str) -> Result<Vec<Tensor>> {
     let mut tensors: Vec<Tensor> = Vec::new();
     for t in &program.arena.tensors {
-        let mut values = session.read_f32(view(t, kind))?;
+        let mut values = session.read_f32(view(t, kind)).await?;
         values.truncate(t.len);
         match tensors.last_mut() {
             Some(last) if last.name == t.name => last.values.extend(values),
@@ -41,21 +41,29 @@ fn read(session: &mut Session, program: &Program, kind: &str) -> Result<Vec<Tens
 ///
 /// # Errors
 /// Where the device was lost.
-pub fn values(session: &mut Session, program: &Program) -> Result<Vec<Tensor>> {
-    read(session, program, "value")
+pub async fn values(session: &mut Session, program: &Program) -> Result<Vec<Tensor>> {
+    read(session, program, "value").await
+}
+
+/// Values and moments, as a checkpoint keeps them.
+///
+/// # Errors
+/// Where the device was lost.
+pub async fn everything(session: &mut Session, program: &Program) -> Result<Vec<Tensor>> {
+    let mut all = Vec::new();
+    for kind in KINDS {
+        for tensor in read(session, program, kind).await? {
+            all.push(Tensor { name: format!("{kind}/{}", tensor.name), ..tensor });
+        }
+    }
+    Ok(all)
 }
 
 /// Writes values and moments into a checkpoint's folder.
 ///
 /// # Errors
-/// Where the device was lost or the file cannot be written.
-pub fn save(session: &mut Session, program: &Program, folder: &Path) -> Result<()> {
-    let mut all = Vec::new();
-    for kind in KINDS {
-        for tensor in read(session, program, kind)? {
-            all.push(Tensor { name: format!("{kind}/{}", tensor.name), ..tensor });
-        }
-    }
+/// Where the file cannot be written.
+pub fn save(all: &[Tensor], folder: &Path) -> Result<()> {
     let specs: Vec<TensorSpec> = all.iter().map(|t| TensorSpec::new(t.name.clone(), Dtype::F32, t.shape.clone())).collect();
     write_safetensors(&folder.join(ARENA_FILE), &specs, &[("format", "diablo-arena")], |spec| {
         let tensor = all.iter().find(|t| t.name == spec.name);

@@ -1,24 +1,30 @@
 //! The trainer: one step after the other, told by events, stopped by a word, resumable to the bit.
+//!
+//! [`Trainer::run`] is the whole run for a terminal. A face that does other things between steps (a window that pauses, a page)
+//! calls [`Trainer::begin`], [`Trainer::advance`] until the run has ended, and [`Trainer::conclude`].
 
 use super::checkpoint::{CheckpointState, TensorLayout};
 use super::config::{Method, RunConfig};
 use super::event::{Event, Summary};
-use super::feed::{MicroBatch, Scalars};
+use super::feed::MicroBatch;
 use super::metrics::{MetricsLog, StepMetrics};
 use super::plot::{Series, SeriesLook, loss_plot};
 use super::program::Program;
 use super::run_folder::RunFolder;
 use super::schedule::Schedule;
-use super::{export, heldout, resolve, rows, state};
+use super::writer::{Writer, Written};
+use super::{export, heldout, resolve, rows, state, writer};
 use crate::adapter::{AdapterFile, Spec};
 use crate::data::{Dataset, Order};
 use crate::device::{Device, Ledger, Session, Ticket, View};
 use crate::error::{Error, Result};
 use crate::kernels::metrics;
 use crate::model::Source;
+use crate::model::inputs::Scalars;
+use crate::model::weights::Site;
 use crate::random::Random;
-use std::collections::VecDeque;
-use std::time::Instant;
+use std::collections::{BTreeMap, VecDeque};
+use web_time::Instant;
 
 /// Steps whose metrics may be on their way while the next ones run.
 const IN_FLIGHT: usize = 3;
@@ -49,13 +55,22 @@ struct Pending {
     ticket: Ticket,
 }
 
+/// Whether a run has more to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// There is another step.
+    Running,
+    /// It came to its end, or was stopped early by its patience.
+    Ended,
+}
+
 /// A run, ready to go.
 pub struct Trainer {
-    run: RunConfig,
-    source: Source,
-    spec: Spec,
-    program: Program,
-    session: Session,
+    pub(super) run: RunConfig,
+    pub(super) source: Source,
+    pub(super) spec: Spec,
+    pub(super) program: Program,
+    pub(super) session: Session,
     device: Device,
     data: Dataset,
     held_out: Option<Dataset>,
@@ -63,20 +78,31 @@ pub struct Trainer {
     folder: RunFolder,
     log: MetricsLog,
     schedule: Schedule,
+    writer: Option<Writer>,
     done: CheckpointState,
     last_eval_loss: Option<f64>,
     pending: VecDeque<Pending>,
+    /// When the last step's metrics were read.
     last_time: Instant,
+    /// When this sitting began.
+    begun: Instant,
+    /// Steps and tokens before this sitting.
+    before: (u64, u64),
+    /// The step of the newest checkpoint.
+    saved: u64,
+    flow: Flow,
+    /// Norms of the frozen weights' cells, computed once; see [`super::inspect`].
+    pub(super) weight_norms: BTreeMap<Site, Vec<f32>>,
 }
 
 impl Trainer {
     /// Opens model and data, lays the run out, loads it onto the device and, with `resume`, puts the newest checkpoint back.
+    /// Waits on this thread; a browser uses [`Self::open`].
     ///
     /// # Errors
     /// Everything that can be wrong with what came from outside; nothing is written before it all fits, but the run folder.
     pub fn prepare(run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<Self> {
-        run.validate()?;
-        let source = if run.init_from_config { Source::from_config(&run.model)? } else { Source::open(&run.model)? };
+        let source = Self::source(&run)?;
         Self::with_source(run, source, events)
     }
 
@@ -85,20 +111,42 @@ impl Trainer {
     /// # Errors
     /// As [`Self::prepare`].
     pub fn with_source(run: RunConfig, source: Source, events: &mut dyn FnMut(Event)) -> Result<Self> {
+        pollster::block_on(Self::open(run, source, None, events))
+    }
+
+    /// The model that a run names.
+    ///
+    /// # Errors
+    /// Names the option or the file that is wrong.
+    pub fn source(run: &RunConfig) -> Result<Source> {
+        run.validate()?;
+        if run.init_from_config { Source::from_config(&run.model) } else { Source::open(&run.model) }
+    }
+
+    /// As [`Self::prepare`], with a model that is open already and, perhaps, a device: one that a window draws with.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub async fn open(run: RunConfig, source: Source, device: Option<Device>, events: &mut dyn FnMut(Event)) -> Result<Self> {
         run.validate()?;
         let (spec, init) = resolve::adapter(&run, &source.config)?;
         let mut run = run.resolved();
         if let crate::adapter::Kind::Diablo { blocks, .. } = &spec.kind {
             run.blocks = Some(super::blocks::Blocks::of(blocks));
         }
-        let device = Device::open(&run.device)?;
+        let device = match device {
+            Some(device) => device,
+            None => Device::find(&run.device).await?,
+        };
         let (data, held_out) = rows::load(&run, &source, events)?;
         let longest = data.lengths().into_iter().chain(held_out.iter().flat_map(Dataset::lengths)).collect::<Vec<_>>();
         let context = source.config.max_position_embeddings;
         if let Some(tokens) = longest.iter().max().filter(|t| **t > context) {
             events(Event::warning(format!("rows have up to {tokens} tokens, and the model was made for {context}: lower --seq-len")));
         }
-        let shape = resolve::shape(&run, crate::data::buckets(&longest, run.batch_size, run.seq_len, rows::BUCKETS));
+        let writer = Writer::open(&run, &source)?;
+        let writes = writer.as_ref().map_or(0, Writer::capacity);
+        let shape = resolve::shape(&run, crate::data::buckets(&longest, run.batch_size, run.seq_len, rows::BUCKETS), writes);
         let formats = source.formats()?;
         let program = Program::new(&source.config, &formats, &spec, &shape, device.limits())?;
         let available = device.is_cpu().then(resolve::available_memory).flatten();
@@ -116,10 +164,11 @@ impl Trainer {
             folder.check_resumable(&run, &checkpoint.state.fingerprint)?;
         }
         folder.write_config(&run)?;
-        let log = MetricsLog::open(folder.path(), run.resume.then(|| checkpoint.as_ref().map_or(0, |c| c.state.step)))?;
+        let resumed = run.resume.then(|| checkpoint.as_ref().map_or(0, |c| c.state.step));
+        let log = MetricsLog::open(folder.path(), resumed)?;
+        writer::forget_after(folder.path(), resumed)?;
 
-        let plans = program.plans.clone();
-        let mut session = device.load(&program.layout, plans)?;
+        let mut session = device.load(&program.layout, &program.plans).await?;
         source.load(&mut session, &program.weights, run.seed, &mut |done, total| {
             events(Event::Loading { what: "weights".into(), done, total });
         })?;
@@ -151,10 +200,16 @@ impl Trainer {
             folder,
             log,
             schedule,
+            writer,
+            before: (done.step, done.tokens),
+            saved: done.step,
             done,
             last_eval_loss: None,
             pending: VecDeque::new(),
             last_time: Instant::now(),
+            begun: Instant::now(),
+            flow: Flow::Running,
+            weight_norms: BTreeMap::new(),
         })
     }
 
@@ -185,69 +240,146 @@ impl Trainer {
         &self.run
     }
 
-    /// Runs to the end, or until `stop` says so; then the step is finished and saved.
+    /// Steps done in all.
+    pub fn steps_done(&self) -> u64 {
+        self.done.step
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Runs to the end, or until `stop` says so; then the step is finished and saved. Waits on this thread.
     ///
     /// # Errors
     /// Where a number stops being one, the device is lost, or a file cannot be written. The last checkpoint stays whole.
     pub fn run(&mut self, events: &mut dyn FnMut(Event), stop: &dyn Fn() -> bool) -> Result<Outcome> {
-        events(Event::Started(self.summary()));
-        let begun = Instant::now();
-        let (first_tokens, first_step) = (self.done.tokens, self.done.step);
-        let total = self.schedule.total;
-        let (eval_every, save_every) = (self.run.eval_interval(total), self.run.save_interval(total));
+        pollster::block_on(async {
+            let mut flow = self.begin(events).await?;
+            while flow == Flow::Running && !stop() {
+                flow = self.advance(events).await?;
+            }
+            self.conclude(events).await
+        })
+    }
+
+    /// Says what is about to run, and scores and shows the model as it is before its first step.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn begin(&mut self, events: &mut dyn FnMut(Event)) -> Result<Flow> {
+        let summary = self.summary();
+        self.folder.write_summary(&summary)?;
+        events(Event::Started(summary));
+        self.begun = Instant::now();
+        self.before = (self.done.step, self.done.tokens);
         if self.held_out.is_some() && self.done.step == 0 {
-            self.evaluate(events)?;
+            self.evaluate(events).await?;
+        }
+        if self.done.step == 0 {
+            self.write_sample(events).await?;
         }
         self.last_time = Instant::now();
-        let mut saved = self.done.step;
-        let mut interrupted = false;
-        while self.done.step < total {
-            self.step()?;
-            let step = self.done.step;
-            let mut save = step.is_multiple_of(save_every) || step == total;
-            let mut early = false;
-            if self.held_out.is_some() && (step.is_multiple_of(eval_every) || step == total) {
-                let last = self.drain(events, true)?;
-                let better = self.evaluate(events)?;
-                if let Some(mut last) = last {
-                    last.eval_loss = self.last_eval_loss;
-                    last.eval_perplexity = self.last_eval_loss.map(f64::exp);
-                    self.emit(last, events)?;
-                }
-                save |= better;
-                early = self.run.patience.is_some_and(|p| self.done.evals_without_improvement >= p);
-                self.last_time = Instant::now();
-            } else {
-                self.collect(events)?;
-            }
-            interrupted = stop();
-            if save || interrupted || early {
-                self.drain(events, false)?;
-                let path = self.save()?;
-                saved = step;
-                events(Event::Checkpoint { step, path });
-            }
-            if early {
-                events(Event::note(format!(
-                    "stopped early: no better held-out loss in {} evaluations",
-                    self.done.evals_without_improvement
-                )));
-                break;
-            }
-            if interrupted && step < total {
-                events(Event::note(format!("stopped at step {step}; go on with: {}", self.folder.resume_command())));
-                break;
-            }
-            interrupted = false;
+        self.flow = if self.done.step < self.schedule.total { Flow::Running } else { Flow::Ended };
+        Ok(self.flow)
+    }
+
+    /// One optimiser step, and what is due after it: held-out loss, sample text, checkpoint.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn advance(&mut self, events: &mut dyn FnMut(Event)) -> Result<Flow> {
+        if self.flow == Flow::Ended {
+            return Ok(self.flow);
         }
-        self.drain(events, false)?;
-        let seconds = begun.elapsed().as_secs_f64();
-        if saved != self.done.step && self.done.step != first_step {
-            self.save()?;
+        self.step()?;
+        let (step, total) = (self.done.step, self.schedule.total);
+        let last = step == total;
+        let mut save = last || step.is_multiple_of(self.run.save_interval(total));
+        let mut early = false;
+        if self.held_out.is_some() && (last || step.is_multiple_of(self.run.eval_interval(total))) {
+            let held_back = self.drain(events, true).await?;
+            let better = self.evaluate(events).await?;
+            if let Some(mut m) = held_back {
+                m.eval_loss = self.last_eval_loss;
+                m.eval_perplexity = self.last_eval_loss.map(f64::exp);
+                self.emit(m, events)?;
+            }
+            save |= better;
+            early = self.run.patience.is_some_and(|p| self.done.evals_without_improvement >= p);
+            self.last_time = Instant::now();
+        } else {
+            self.collect(events).await?;
+        }
+        if self.writer.is_some() && (last || step.is_multiple_of(self.run.sample_interval(total))) {
+            self.drain(events, false).await?;
+            self.write_sample(events).await?;
+            self.last_time = Instant::now();
+        }
+        if save || early {
+            self.checkpoint(events).await?;
+        }
+        if early {
+            let evaluations = self.done.evals_without_improvement;
+            events(Event::note(format!("stopped early: no better held-out loss in {evaluations} evaluations")));
+        }
+        if early || last {
+            self.flow = Flow::Ended;
+        }
+        Ok(self.flow)
+    }
+
+    /// Reports every step that was submitted. For a face that pauses: what it shows is then what was done.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn settle(&mut self, events: &mut dyn FnMut(Event)) -> Result<()> {
+        self.drain(events, false).await.map(|_| ())
+    }
+
+    /// After a pause: the next step is timed from now.
+    pub fn after_pause(&mut self) {
+        self.last_time = Instant::now();
+    }
+
+    /// Writes a checkpoint of the steps done, where there is none yet.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn checkpoint(&mut self, events: &mut dyn FnMut(Event)) -> Result<()> {
+        self.drain(events, false).await?;
+        if self.saved == self.done.step {
+            return Ok(());
         }
         self.log.sync()?;
+        let tensors = state::everything(&mut self.session, &self.program).await?;
+        let path = self.folder.checkpoints().save(&self.done, |folder| state::save(&tensors, folder))?;
+        self.saved = self.done.step;
+        events(Event::Checkpoint { step: self.done.step, path });
+        Ok(())
+    }
+
+    /// Lets others have the run folder. What was trained can still be looked at.
+    pub fn release(&mut self) {
+        self.folder.unlock();
+    }
+
+    /// Ends this sitting: a run that came to its end writes its result, one that did not is saved so that it can go on.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn conclude(&mut self, events: &mut dyn FnMut(Event)) -> Result<Outcome> {
+        let interrupted = self.flow == Flow::Running;
+        self.checkpoint(events).await?;
+        if interrupted {
+            let step = self.done.step;
+            events(Event::note(format!("stopped at step {step}; go on with: {}", self.folder.resume_command())));
+        }
+        let seconds = self.begun.elapsed().as_secs_f64();
+        self.log.sync()?;
         if !interrupted {
-            self.finish(events)?;
+            self.finish(events).await?;
         }
         events(Event::Finished { steps: self.done.step, best_eval_loss: self.done.best_eval_loss, seconds, path: self.run.out.clone() });
         Ok(Outcome {
@@ -256,7 +388,7 @@ impl Trainer {
             best_eval_loss: self.done.best_eval_loss,
             last_eval_loss: self.last_eval_loss,
             seconds,
-            tokens: self.done.tokens - first_tokens,
+            tokens: self.done.tokens - self.before.1,
         })
     }
 
@@ -299,27 +431,29 @@ impl Trainer {
     }
 
     /// Reports the steps whose metrics are here; waits only where too many are on their way.
-    fn collect(&mut self, events: &mut dyn FnMut(Event)) -> Result<()> {
+    async fn collect(&mut self, events: &mut dyn FnMut(Event)) -> Result<()> {
         while let Some(pending) = self.pending.pop_front() {
-            let wait = self.pending.len() >= IN_FLIGHT;
-            match self.session.collect(pending.ticket, wait)? {
-                Ok(words) => {
-                    let m = self.measured(pending.step, pending.lr, pending.tokens, pending.epoch, &words)?;
-                    self.emit(m, events)?;
+            let words = if self.pending.len() >= IN_FLIGHT {
+                self.session.finish(pending.ticket).await?
+            } else {
+                match self.session.collect(pending.ticket)? {
+                    Ok(words) => words,
+                    Err(ticket) => {
+                        self.pending.push_front(Pending { ticket, ..pending });
+                        return Ok(());
+                    }
                 }
-                Err(ticket) => {
-                    self.pending.push_front(Pending { ticket, ..pending });
-                    return Ok(());
-                }
-            }
+            };
+            let m = self.measured(pending.step, pending.lr, pending.tokens, pending.epoch, &words)?;
+            self.emit(m, events)?;
         }
         Ok(())
     }
 
     /// Reports every step; with `keep_last` the last one is returned instead.
-    fn drain(&mut self, events: &mut dyn FnMut(Event), keep_last: bool) -> Result<Option<StepMetrics>> {
+    async fn drain(&mut self, events: &mut dyn FnMut(Event), keep_last: bool) -> Result<Option<StepMetrics>> {
         while let Some(pending) = self.pending.pop_front() {
-            let words = self.session.collect(pending.ticket, true)?.map_err(|_| Error::device("a read did not arrive", ""))?;
+            let words = self.session.finish(pending.ticket).await?;
             let m = self.measured(pending.step, pending.lr, pending.tokens, pending.epoch, &words)?;
             if keep_last && self.pending.is_empty() {
                 return Ok(Some(m));
@@ -357,9 +491,9 @@ impl Trainer {
     }
 
     /// Scores the held-out rows; whether that was the best so far.
-    fn evaluate(&mut self, events: &mut dyn FnMut(Event)) -> Result<bool> {
+    async fn evaluate(&mut self, events: &mut dyn FnMut(Event)) -> Result<bool> {
         let Some(held_out) = &self.held_out else { return Ok(false) };
-        let loss = heldout::loss(&mut self.session, &self.program, held_out, self.run.batch_size, &mut |_, _| ())?.mean();
+        let loss = heldout::loss(&mut self.session, &self.program, held_out, self.run.batch_size, &mut |_, _| ()).await?.mean();
         let best = self.done.best_eval_loss.is_none_or(|b| loss < b);
         if best {
             self.done.best_eval_loss = Some(loss);
@@ -373,14 +507,16 @@ impl Trainer {
         Ok(best && self.done.step > 0)
     }
 
-    fn save(&mut self) -> Result<std::path::PathBuf> {
-        let (session, program) = (&mut self.session, &self.program);
-        self.log.sync()?;
-        self.folder.checkpoints().save(&self.done, |folder| state::save(session, program, folder))
+    /// Lets the model continue the run's sample prompt.
+    async fn write_sample(&mut self, events: &mut dyn FnMut(Event)) -> Result<()> {
+        let (Some(writer), Some(decoding)) = (&self.writer, &mut self.program.decoding) else { return Ok(()) };
+        let Written { step, prompt, text } = writer.write(&mut self.session, decoding, self.done.step, self.folder.path()).await?;
+        events(Event::Sample { step, prompt, text });
+        Ok(())
     }
 
     /// Writes the result: the adapter (or the model) of the best held-out loss, or of the last step where nothing is held out.
-    fn finish(&mut self, events: &mut dyn FnMut(Event)) -> Result<()> {
+    async fn finish(&mut self, events: &mut dyn FnMut(Event)) -> Result<()> {
         let best = match self.done.best_step {
             Some(step) if step != self.done.step => self.folder.checkpoints().best()?.filter(|b| b.state.step == step),
             _ => None,
@@ -390,7 +526,7 @@ impl Trainer {
                 events(Event::note(format!("the result is that of step {}, which had the lowest held-out loss", best.state.step)));
                 state::saved_values(&self.program, &best.path)?
             }
-            None => state::values(&mut self.session, &self.program)?,
+            None => state::values(&mut self.session, &self.program).await?,
         };
         if self.run.method == Method::Full {
             export::write_model(&self.source, &self.folder.path().join("model"), self.source.dtype(), |name, shape| {

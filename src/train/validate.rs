@@ -63,6 +63,9 @@ impl RunConfig {
         if self.eval_every.is_some() && !self.has_eval() {
             out.push("--eval-every has nothing to evaluate: give --eval-data or --eval-split".into());
         }
+        if self.sample_every.is_some() && self.sample_prompt.is_none() {
+            out.push("--sample-every has nothing to continue: give --sample-prompt".into());
+        }
         out
     }
 
@@ -174,6 +177,10 @@ impl RunConfig {
         if let Some(every) = self.save_every {
             must(every > 0, "save-every", every, "at least 1")?;
         }
+        if let Some(every) = self.sample_every {
+            must(every > 0, "sample-every", every, "at least 1")?;
+        }
+        must(self.sample_tokens > 0, "sample-tokens", self.sample_tokens, "at least 1")?;
         if let Some(patience) = self.patience {
             must(patience > 0, "patience", patience, "at least 1")?;
             if !self.has_eval() {

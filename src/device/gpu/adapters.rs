@@ -121,19 +121,33 @@ impl Gpu {
         }
     }
 
-    fn open(adapter: &wgpu::Adapter, report: AdapterReport) -> Result<Self> {
+    /// What diablo asks an adapter for: all its limits, and the features that its kernels know.
+    pub fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
         let wanted = Features::SHADER_F16 | Features::SUBGROUP | Features::TIMESTAMP_QUERY;
-        let descriptor = wgpu::DeviceDescriptor {
+        wgpu::DeviceDescriptor {
             label: Some("diablo"),
             required_features: adapter.features() & wanted,
             required_limits: adapter.limits(),
             experimental_features: wgpu::ExperimentalFeatures::disabled(),
             memory_hints: wgpu::MemoryHints::Performance,
             trace: wgpu::Trace::Off,
-        };
-        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
+        }
+    }
+
+    /// A device that somebody else opened and draws with; plans share it.
+    pub fn shared(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        Self::watched(device, queue, AdapterReport::new(0, adapter))
+    }
+
+    async fn open(adapter: &wgpu::Adapter, report: AdapterReport) -> Result<Self> {
+        let (device, queue) = adapter.request_device(&Self::device_descriptor(adapter)).await.map_err(|e| {
             Error::device(format!("{}: the driver refused to open it: {e}", report.name), "update the driver, or use --device cpu")
         })?;
+        Ok(Self::watched(device, queue, report))
+    }
+
+    /// Listens for what goes wrong outside a call's own result.
+    fn watched(device: wgpu::Device, queue: wgpu::Queue, report: AdapterReport) -> Self {
         let fault = Arc::new(Mutex::new(None));
         let note = |fault: &Arc<Mutex<Option<String>>>| {
             let fault = fault.clone();
@@ -149,22 +163,22 @@ impl Gpu {
                 on_lost(format!("the device was lost ({message})"));
             }
         });
-        Ok(Self { device, queue, report: Arc::new(report), pipelines: Arc::default(), fault })
+        Self { device, queue, report: Arc::new(report), pipelines: Arc::default(), fault }
     }
 }
 
-fn enumerate() -> Vec<(AdapterReport, wgpu::Adapter)> {
+async fn enumerate() -> Vec<(AdapterReport, wgpu::Adapter)> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     // OpenGL would list the same hardware again, with fewer limits.
     descriptor.backends = Backends::PRIMARY;
     let instance = wgpu::Instance::new(descriptor);
-    let adapters = pollster::block_on(instance.enumerate_adapters(Backends::PRIMARY));
+    let adapters = instance.enumerate_adapters(Backends::PRIMARY).await;
     adapters.into_iter().enumerate().map(|(i, a)| (AdapterReport::new(i, &a), a)).collect()
 }
 
 /// Every adapter that wgpu finds.
 pub fn list() -> Vec<AdapterReport> {
-    enumerate().into_iter().map(|(report, _)| report).collect()
+    pollster::block_on(enumerate()).into_iter().map(|(report, _)| report).collect()
 }
 
 /// The adapter that `auto` takes, if any beats the CPU executor, and why.
@@ -182,26 +196,34 @@ pub const NO_DRIVER: &str = "install its Vulkan driver (Debian, Ubuntu: mesa-vul
 NVIDIA; elsewhere: the maker's own), or use --device cpu";
 
 /// Opens what [`Device::open`] was asked for.
-pub(in crate::device) fn open(request: &str) -> Result<Device> {
+pub(in crate::device) async fn open(request: &str) -> Result<Device> {
     let request = request.trim();
     if request.eq_ignore_ascii_case("cpu") {
         return Ok(Device::Cpu);
     }
-    let mut found = enumerate();
+    let mut found = enumerate().await;
     let reports: Vec<AdapterReport> = found.iter().map(|(r, _)| r.clone()).collect();
-    let index = match request.to_ascii_lowercase().as_str() {
-        "" | "auto" => match choose(&reports).0 {
-            Some(index) => index,
-            None => return Ok(Device::Cpu),
-        },
-        "gpu" => match choose(&reports).0.or_else(|| reports.first().map(|r| r.index)) {
-            Some(index) => index,
-            None => return Err(Error::device("a GPU was asked for, and no adapter was found", NO_DRIVER)),
+    let Some(index) = wanted(request, &reports)? else { return Ok(Device::Cpu) };
+    let (report, adapter) = found.swap_remove(index);
+    Gpu::open(&adapter, report).await.map(Device::Gpu)
+}
+
+/// The adapter that a request means, by its place in `reports`; none for the CPU executor.
+///
+/// # Errors
+/// As [`Device::find`].
+pub fn wanted(request: &str, reports: &[AdapterReport]) -> Result<Option<usize>> {
+    match request.trim().to_ascii_lowercase().as_str() {
+        "cpu" => Ok(None),
+        "" | "auto" => Ok(choose(reports).0),
+        "gpu" => match choose(reports).0.or_else(|| reports.first().map(|r| r.index)) {
+            Some(index) => Ok(Some(index)),
+            None => Err(Error::device("a GPU was asked for, and no adapter was found", NO_DRIVER)),
         },
         name => {
             let by_index = name.parse::<usize>().ok().filter(|i| *i < reports.len());
             let by_name = || reports.iter().position(|r| r.name.to_lowercase().contains(name));
-            by_index.or_else(by_name).ok_or_else(|| {
+            by_index.or_else(by_name).map(Some).ok_or_else(|| {
                 let names: Vec<String> = reports.iter().map(|r| format!("{}: {}", r.index, r.name)).collect();
                 let what = format!("no device matches {request:?}");
                 if names.is_empty() {
@@ -209,11 +231,9 @@ pub(in crate::device) fn open(request: &str) -> Result<Device> {
                 } else {
                     Error::device(what, format!("there are: cpu, {}", names.join(", ")))
                 }
-            })?
+            })
         }
-    };
-    let (report, adapter) = found.swap_remove(index);
-    Gpu::open(&adapter, report).map(Device::Gpu)
+    }
 }
 
 #[cfg(test)]

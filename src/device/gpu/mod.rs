@@ -1,6 +1,7 @@
 //! The GPU executor: a plan's buffers, bind groups and pipelines on a wgpu device, made once; a step costs only encoding.
 
 pub mod adapters;
+mod arrival;
 mod pipelines;
 mod session;
 

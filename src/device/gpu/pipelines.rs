@@ -4,6 +4,7 @@ use super::super::kernel::{Access, Kernel};
 use super::super::plan::Op;
 use super::adapters::Gpu;
 use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,25 +30,39 @@ pub(super) fn key(op: &Op) -> Key {
 
 impl Pipelines {
     /// The pipelines of these operations; those not made yet are compiled in parallel.
-    pub fn for_ops<'a>(&self, gpu: &Gpu, ops: impl Iterator<Item = &'a Op>) -> Result<HashMap<Key, Arc<Compiled>>> {
+    pub async fn for_ops<'a>(&self, gpu: &Gpu, ops: impl Iterator<Item = &'a Op>) -> Result<HashMap<Key, Arc<Compiled>>> {
         let mut wanted: HashMap<Key, &'static Kernel> = HashMap::new();
         for op in ops {
             wanted.entry(key(op)).or_insert(op.kernel);
         }
-        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing: Vec<_> = wanted.iter().filter(|(k, _)| !made.contains_key(*k)).collect();
-        drop(made);
-        let fresh: Vec<(Key, Arc<Compiled>)> = missing
-            .into_par_iter()
-            .map(|(key, kernel)| compile(gpu, kernel, &key.1).map(|c| (key.clone(), Arc::new(c))))
-            .collect::<Result<_>>()?;
+        let missing = {
+            let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            wanted.iter().filter(|(k, _)| !made.contains_key(*k)).collect()
+        };
+        let fresh = compile_all(gpu, missing).await?;
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         made.extend(fresh);
         Ok(wanted.into_keys().map(|k| (k.clone(), made[&k].clone())).collect())
     }
 }
 
-fn compile(gpu: &Gpu, kernel: &'static Kernel, constants: &[(&'static str, u32)]) -> Result<Compiled> {
+#[cfg(not(target_arch = "wasm32"))]
+async fn compile_all(gpu: &Gpu, wanted: Vec<(&Key, &&'static Kernel)>) -> Result<Vec<(Key, Arc<Compiled>)>> {
+    let one = |(key, kernel): (&Key, &&'static Kernel)| Ok((key.clone(), Arc::new(pollster::block_on(compile(gpu, kernel, &key.1))?)));
+    wanted.into_par_iter().map(one).collect()
+}
+
+/// The browser compiles on threads of its own.
+#[cfg(target_arch = "wasm32")]
+async fn compile_all(gpu: &Gpu, wanted: Vec<(&Key, &&'static Kernel)>) -> Result<Vec<(Key, Arc<Compiled>)>> {
+    let mut made = Vec::with_capacity(wanted.len());
+    for (key, kernel) in wanted {
+        made.push((key.clone(), Arc::new(compile(gpu, kernel, &key.1).await?)));
+    }
+    Ok(made)
+}
+
+async fn compile(gpu: &Gpu, kernel: &'static Kernel, constants: &[(&'static str, u32)]) -> Result<Compiled> {
     let device = &gpu.device;
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -79,7 +94,7 @@ fn compile(gpu: &Gpu, kernel: &'static Kernel, constants: &[(&'static str, u32)]
         compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
         cache: None,
     });
-    match pollster::block_on(scope.pop()) {
+    match scope.pop().await {
         None => Ok(Compiled { pipeline, bindings }),
         Some(error) => Err(Error::device(
             format!("{}: shader {}.wgsl was refused: {error}", gpu.name(), kernel.name),

@@ -4,10 +4,11 @@ use super::super::cpu::map_slots;
 use super::super::ledger::{Ledger, human_bytes};
 use super::super::plan::{BufferDecl, BufferId, Layout, Op, Plan, View, shared_slots};
 use super::adapters::Gpu;
+use super::arrival::Arrival;
 use super::pipelines::{Compiled, key};
 use crate::error::{Error, Result};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use web_time::{Duration, Instant};
 
 /// Desktops kill a submit after about two seconds; a window on the same device wants to draw in between.
 const SUBMIT_SECONDS: f64 = 0.1;
@@ -32,7 +33,7 @@ struct LoadedOp {
 #[derive(Debug)]
 pub struct PendingRead {
     staging: wgpu::Buffer,
-    arrived: mpsc::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
+    arrived: Arrival<std::result::Result<(), wgpu::BufferAsyncError>>,
 }
 
 /// Measured speed. Callbacks of finished submits only count; the clock is read where the host polls, since wgpu calls them there
@@ -72,39 +73,56 @@ impl Pace {
 pub struct GpuSession {
     gpu: Gpu,
     persistent: Vec<wgpu::Buffer>,
+    slots: Vec<wgpu::Buffer>,
     plans: Vec<Vec<LoadedOp>>,
     ledger: Ledger,
     pace: Arc<Mutex<Pace>>,
 }
 
 impl GpuSession {
-    /// Allocates buffers, compiles pipelines, makes bind groups.
+    /// A session without buffers.
+    pub fn new(gpu: Gpu) -> Self {
+        let pace = Arc::new(Mutex::new(Pace::new()));
+        Self { gpu, persistent: Vec::new(), slots: Vec::new(), plans: Vec::new(), ledger: Ledger::default(), pace }
+    }
+
+    /// Allocates the layout's buffers beyond those that are here, compiles pipelines and makes bind groups; the first new plan's
+    /// index.
     ///
     /// # Errors
-    /// Where a buffer is larger than the device takes, memory runs out, or a shader is refused.
-    pub fn new(gpu: Gpu, layout: &Layout, plans: Vec<Plan>) -> Result<Self> {
+    /// Where a buffer is larger than the device takes, memory runs out, or a shader is refused; then nothing was added.
+    pub async fn extend(&mut self, layout: &Layout, plans: &[Plan]) -> Result<usize> {
+        let gpu = self.gpu.clone();
         gpu.check()?;
-        let shared = shared_slots(&plans);
-        let mut ledger = Ledger::default();
-        let mut allocate = |decls: &[BufferDecl]| -> Result<Vec<wgpu::Buffer>> {
-            decls.iter().map(|d| create_buffer(&gpu, d).inspect(|b| ledger.add(d.category, b.size()))).collect()
-        };
-        let persistent = allocate(&layout.buffers)?;
-        let slots = allocate(&shared)?;
-        let pipelines = gpu.pipelines.for_ops(&gpu, plans.iter().flat_map(|p| &p.ops))?;
-        let uniforms = Uniforms::new(&gpu, &plans);
+        let shared = shared_slots(plans);
+        let mut ledger = self.ledger;
+        let mut fresh = [Vec::new(), Vec::new()];
+        for (decls, buffers) in [&layout.buffers[self.persistent.len()..], &shared].into_iter().zip(&mut fresh) {
+            for decl in decls {
+                let buffer = create_buffer(&gpu, decl).await?;
+                ledger.add(decl.category, buffer.size());
+                buffers.push(buffer);
+            }
+        }
+        let [persistent, slots] = fresh;
+        let pipelines = gpu.pipelines.for_ops(&gpu, plans.iter().flat_map(|p| &p.ops)).await?;
+        let (first, first_slot) = (self.plans.len(), self.slots.len());
+        self.ledger = ledger;
+        self.persistent.extend(persistent);
+        self.slots.extend(slots);
+        let uniforms = Uniforms::new(&gpu, plans);
         let mut place = uniforms.places();
-        let loaded = plans
+        let loaded: Vec<Vec<LoadedOp>> = plans
             .iter()
             .map(|plan| {
-                let slot_of = map_slots(plan, &shared);
+                let slot_of = map_slots(plan, &shared, first_slot);
                 plan.ops
                     .iter()
                     .map(|op| {
                         let compiled = pipelines[&key(op)].clone();
                         let buffer = |view: &View| match view.buffer {
-                            BufferId::Persistent(i) => &persistent[i],
-                            BufferId::Transient(i) => &slots[slot_of[i]],
+                            BufferId::Persistent(i) => &self.persistent[i],
+                            BufferId::Transient(i) => &self.slots[slot_of[i]],
                         };
                         let (offset, size) = place.next().expect("one place an operation");
                         let bind_group = bind(&gpu, &compiled, op, buffer, &uniforms.buffer, offset, size);
@@ -113,9 +131,9 @@ impl GpuSession {
                     .collect()
             })
             .collect();
+        self.plans.extend(loaded);
         gpu.check()?;
-        let pace = Arc::new(Mutex::new(Pace::new()));
-        Ok(Self { gpu, persistent, plans: loaded, ledger, pace })
+        Ok(first)
     }
 
     /// Bytes taken.
@@ -179,12 +197,6 @@ impl GpuSession {
         self.gpu.queue.on_submitted_work_done(move || pace.lock().unwrap_or_else(PoisonError::into_inner).count(flops, submitted));
     }
 
-    /// Waits and copies a view out.
-    pub fn read(&mut self, view: View) -> Result<Vec<u32>> {
-        let read = self.request(view)?;
-        self.collect(read, true)?.map_err(|_| Error::device(format!("{}: a read did not arrive", self.gpu.name()), ""))
-    }
-
     /// Asks for a view's words.
     pub fn request(&mut self, view: View) -> Result<PendingRead> {
         self.gpu.check()?;
@@ -199,36 +211,49 @@ impl GpuSession {
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, size);
         self.gpu.queue.submit([encoder.finish()]);
-        let (send, arrived) = mpsc::channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            // The receiver is gone only where the reader gave up.
-            let _ = send.send(result);
-        });
+        let arrived = Arrival::default();
+        let arrives = arrived.clone();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| arrives.set(result));
         Ok(PendingRead { staging, arrived })
     }
 
     /// The words of a read, or the read back if it has not arrived.
-    pub fn collect(&mut self, read: PendingRead, wait: bool) -> Result<std::result::Result<Vec<u32>, PendingRead>> {
-        self.poll(wait)?;
-        match read.arrived.try_recv() {
-            Ok(Ok(())) => {
-                let range = read.staging.get_mapped_range(..).map_err(|e| self.broken_read(&e))?;
-                Ok(Ok(bytemuck::pod_collect_to_vec(&range)))
-            }
-            Ok(Err(e)) => Err(self.broken_read(&e)),
-            Err(_) => Ok(Err(read)),
+    pub fn collect(&mut self, read: PendingRead) -> Result<std::result::Result<Vec<u32>, PendingRead>> {
+        self.poll(false)?;
+        match read.arrived.take() {
+            Some(result) => self.words(&read, result).map(Ok),
+            None => Ok(Err(read)),
         }
     }
 
-    fn broken_read(&self, cause: &dyn std::fmt::Display) -> Error {
-        self.gpu.check().err().unwrap_or_else(|| Error::device(format!("{}: a read failed: {cause}", self.gpu.name()), ""))
+    /// The words of a read, waited for.
+    pub async fn finish(&mut self, read: PendingRead) -> Result<Vec<u32>> {
+        self.poll(true)?;
+        let result = read.arrived.wait().await;
+        self.words(&read, result)
+    }
+
+    fn words(&self, read: &PendingRead, result: std::result::Result<(), wgpu::BufferAsyncError>) -> Result<Vec<u32>> {
+        let broken = |cause: &dyn std::fmt::Display| {
+            let other = || Error::device(format!("{}: a read failed: {cause}", self.gpu.name()), "");
+            self.gpu.check().err().unwrap_or_else(other)
+        };
+        result.map_err(|e| broken(&e))?;
+        let range = read.staging.get_mapped_range(..).map_err(|e| broken(&e))?;
+        Ok(bytemuck::pod_collect_to_vec(&range))
     }
 
     /// Waits until everything submitted is done.
-    pub fn wait(&mut self) -> Result<()> {
-        self.poll(true)
+    pub async fn wait(&mut self) -> Result<()> {
+        let done = Arrival::default();
+        let arrives = done.clone();
+        self.gpu.queue.on_submitted_work_done(move || arrives.set(()));
+        self.poll(true)?;
+        done.wait().await;
+        self.gpu.check()
     }
 
+    /// Lets callbacks run. In a browser they run between tasks, and waiting here is not possible.
     fn poll(&self, wait: bool) -> Result<()> {
         let kind = if wait { wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) } } else { wgpu::PollType::Poll };
         let polled = self.gpu.device.poll(kind);
@@ -244,7 +269,7 @@ impl GpuSession {
     }
 }
 
-fn create_buffer(gpu: &Gpu, decl: &BufferDecl) -> Result<wgpu::Buffer> {
+async fn create_buffer(gpu: &Gpu, decl: &BufferDecl) -> Result<wgpu::Buffer> {
     let size = decl.words as u64 * 4;
     let limits = gpu.plan_limits();
     let what = || format!("{}: {} needs a buffer of {}", gpu.name(), decl.label, human_bytes(size));
@@ -260,7 +285,7 @@ fn create_buffer(gpu: &Gpu, decl: &BufferDecl) -> Result<wgpu::Buffer> {
         usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
         mapped_at_creation: false,
     });
-    match pollster::block_on(scope.pop()) {
+    match scope.pop().await {
         None => Ok(buffer),
         Some(_) => Err(Error::device(format!("{}, and its memory is full", what()), hint)),
     }

@@ -1,0 +1,151 @@
+//! A look inside a run between two steps: how far each layer has moved, and one block of it in full.
+
+use super::trainer::Trainer;
+use super::{resolve, state};
+use crate::adapter::change::Cells;
+use crate::adapter::{Kind, MODULES, diablo, lora};
+use crate::error::{Error, Result};
+use crate::model::weights::Site;
+
+/// Cells along a side where the method has no blocks of its own.
+pub const GRID: usize = 16;
+
+/// One linear layer's change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SiteChange {
+    /// Which layer.
+    pub site: Site,
+    /// How its weight is cut.
+    pub cells: Cells,
+    /// Norm of what was added to each cell, row by row.
+    pub change: Vec<f32>,
+    /// Norm of each cell of the frozen weight; empty where the model started from random weights.
+    pub weight: Vec<f32>,
+}
+
+/// One cell in full, [outputs, inputs].
+#[derive(Clone, Debug, PartialEq)]
+pub struct CellValues {
+    /// Which layer.
+    pub site: Site,
+    /// Row and column of the cell.
+    pub at: (usize, usize),
+    /// First output and first input.
+    pub origin: (usize, usize),
+    /// Outputs and inputs.
+    pub shape: (usize, usize),
+    /// What was added to the weight.
+    pub change: Vec<f32>,
+    /// The last step's gradient, where the numbers are themselves trained: not for LoRA, whose factors are.
+    pub gradient: Option<Vec<f32>>,
+    /// The frozen weight; empty as in [`SiteChange::weight`].
+    pub weight: Vec<f32>,
+}
+
+impl Trainer {
+    /// The linear layers that the method moves, in the model's order.
+    pub fn sites(&self) -> Vec<Site> {
+        let full = self.spec.kind == Kind::Full;
+        let layers = 0..self.source.config.num_hidden_layers;
+        let moved = |module: &&'static str| full || self.spec.targets.contains(module);
+        layers.flat_map(|layer| MODULES.into_iter().filter(moved).map(move |module| Site { layer, module })).collect()
+    }
+
+    fn cells(&self, site: Site) -> Cells {
+        let shapes = self.source.config.linear_shapes();
+        let (d_out, d_in) = shapes.iter().find(|s| s.0 == site.module).map_or((0, 0), |s| (s.1, s.2));
+        let grid = match &self.spec.kind {
+            Kind::Diablo { blocks, .. } => blocks.get(site.module).copied().unwrap_or(1),
+            _ => GRID.min(d_out).min(d_in).max(1),
+        };
+        Cells { d_out, d_in, grid }
+    }
+
+    fn frozen(&self, site: Site) -> Result<Vec<f32>> {
+        let Some(checkpoint) = self.source.checkpoint() else { return Ok(Vec::new()) };
+        let name = format!("{}.weight", site.path());
+        let found = checkpoint.resolve(&self.source.config)?.into_iter().find(|(spec, _)| spec.name == name);
+        found.map_or(Ok(Vec::new()), |(_, tensor)| Ok(tensor.read()?.to_f32()))
+    }
+
+    /// How far each layer has moved. The frozen weights' norms are computed once.
+    ///
+    /// # Errors
+    /// Where the device was lost.
+    pub async fn changes(&mut self) -> Result<Vec<SiteChange>> {
+        let tensors = state::values(&mut self.session, &self.program).await?;
+        let sites = self.sites();
+        let mut all = Vec::with_capacity(sites.len());
+        for site in sites {
+            let cells = self.cells(site);
+            let of = |name: String| tensors.iter().find(|t| t.name == name).map(|t| t.values.as_slice()).unwrap_or_default();
+            let known = self.weight_norms.contains_key(&site);
+            // What a full run has added is known only beside what it started from.
+            let frozen = if known && self.spec.kind != Kind::Full { Vec::new() } else { self.frozen(site)? };
+            let norms = || if frozen.is_empty() { Vec::new() } else { cells.norms(&frozen) };
+            let weight = self.weight_norms.entry(site).or_insert_with(norms).clone();
+            let change = match &self.spec.kind {
+                Kind::Diablo { .. } => cells.block_norms(of(diablo::tensor_name(site))),
+                Kind::Lora { rank, .. } => {
+                    let [a, b] = lora::tensor_names(site).map(of);
+                    cells.low_rank_norms(a, b, *rank, self.spec.lora_scale())
+                }
+                Kind::Full | Kind::None => cells.norms(&moved(of(format!("{}.weight", site.path())), &frozen)),
+            };
+            all.push(SiteChange { site, cells, change, weight });
+        }
+        Ok(all)
+    }
+
+    /// One cell in full.
+    ///
+    /// # Errors
+    /// Where there is no such cell, or the device was lost.
+    pub async fn cell(&mut self, site: Site, at: (usize, usize)) -> Result<CellValues> {
+        let cells = self.cells(site);
+        if at.0 >= cells.grid || at.1 >= cells.grid {
+            let what = format!("{}: no cell {}, {} among {} x {}", site.path(), at.0, at.1, cells.grid, cells.grid);
+            return Err(Error::usage(what, ""));
+        }
+        let (outputs, inputs) = (cells.outputs(at.0), cells.inputs(at.1));
+        let frozen = self.frozen(site)?;
+        let weight = if frozen.is_empty() { Vec::new() } else { cells.cell(&frozen, at.0, at.1) };
+        let empty = || vec![0.0; outputs.len() * inputs.len()];
+        let (change, gradient) = match self.spec.kind.clone() {
+            Kind::Diablo { .. } if at.0 != at.1 => (empty(), None),
+            Kind::Diablo { .. } => {
+                let (values, gradient) = self.trained(&diablo::tensor_name(site)).await?;
+                (cells.block_cell(&values, at.0), Some(cells.block_cell(&gradient, at.0)))
+            }
+            Kind::Lora { rank, .. } => {
+                let [a, b] = lora::tensor_names(site);
+                let ((a, _), (b, _)) = (self.trained(&a).await?, self.trained(&b).await?);
+                (cells.low_rank_cell(&a, &b, rank, self.spec.lora_scale(), at.0, at.1), None)
+            }
+            Kind::Full | Kind::None => {
+                let (values, gradient) = self.trained(&format!("{}.weight", site.path())).await?;
+                (cells.cell(&moved(&values, &frozen), at.0, at.1), Some(cells.cell(&gradient, at.0, at.1)))
+            }
+        };
+        let (origin, shape) = ((outputs.start, inputs.start), (outputs.len(), inputs.len()));
+        Ok(CellValues { site, at, origin, shape, change, gradient, weight })
+    }
+
+    /// Values and gradients of a tensor that trains.
+    async fn trained(&mut self, name: &str) -> Result<(Vec<f32>, Vec<f32>)> {
+        let (mut values, mut gradients) = (Vec::new(), Vec::new());
+        for t in self.program.arena.tensors.iter().filter(|t| t.name == name) {
+            values.extend(&self.session.read_f32(t.value).await?[..t.len]);
+            gradients.extend(&self.session.read_f32(t.grad).await?[..t.len]);
+        }
+        if values.is_empty() {
+            return Err(Error::usage(format!("{name} does not train ({})", resolve::describe(&self.spec)), ""));
+        }
+        Ok((values, gradients))
+    }
+}
+
+/// Values less where they started; all of them where they started as random numbers that nobody kept.
+fn moved(values: &[f32], frozen: &[f32]) -> Vec<f32> {
+    if frozen.is_empty() { values.to_vec() } else { values.iter().zip(frozen).map(|(v, w)| v - w).collect() }
+}
