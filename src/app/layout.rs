@@ -67,10 +67,13 @@ pub fn card<R>(ui: &mut Ui, title: &str, body: impl FnOnce(&mut Ui) -> R) -> (Re
     (shown.response, shown.inner)
 }
 
+/// The least width of a page's second column: it goes below the first where it would have less.
+const NARROWEST: f32 = 380.0;
+
 /// Two columns: one `left` points wide and the rest; below each other where there is no room for both.
 pub fn split<S>(ui: &mut Ui, left: f32, state: &mut S, first: impl FnOnce(&mut Ui, &mut S), second: impl FnOnce(&mut Ui, &mut S)) {
     let full = ui.available_rect_before_wrap();
-    if full.width() < 1.7 * left {
+    if full.width() - left < NARROWEST {
         first(ui, state);
         gap(ui);
         second(ui, state);
@@ -116,8 +119,10 @@ pub fn wide_facts(ui: &mut Ui, id: &str, rows: &[(&str, String)]) {
         return facts(ui, id, rows);
     }
     let (first, second) = rows.split_at(rows.len().div_ceil(2));
-    let half = 0.5 * ui.available_width();
-    split(ui, half, &mut (), |ui, ()| facts(ui, &format!("{id} 1"), first), |ui, ()| facts(ui, &format!("{id} 2"), second));
+    ui.columns_const(|[left, right]| {
+        facts(left, &format!("{id} 1"), first);
+        facts(right, &format!("{id} 2"), second);
+    });
 }
 
 /// A table of facts: name and value.

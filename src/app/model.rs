@@ -41,7 +41,6 @@ impl ModelPage {
                 both,
                 |ui, (page, shared)| {
                     page.picker(ui, shared);
-                    gap(ui);
                     recent(ui, shared);
                 },
                 |ui, (_, shared)| match shared.model.value.clone() {
@@ -106,6 +105,7 @@ fn recent(ui: &mut Ui, shared: &mut Shared) {
     if models.is_empty() {
         return;
     }
+    gap(ui);
     let enabled = !shared.status.state.is_active();
     card(ui, "Recent", |ui| {
         ui.add_enabled_ui(enabled, |ui| {
