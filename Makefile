@@ -1,7 +1,7 @@
 # The two commands a newcomer needs: `make demo` and `make test`. Both need Rust (rustup.rs) and nothing else.
 CARGO ?= cargo
 
-.PHONY: help demo test bench lint doc base-model
+.PHONY: help demo test bench lint doc base-model web serve
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,3 +26,9 @@ base-model: ## make the bundled base model again; see assets/README.md
 
 doc: ## the library's documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
+
+web: ## the page: web/dist, for any static host
+	$(CARGO) run --quiet --manifest-path web/xtask/Cargo.toml -- build
+
+serve: ## shows the page on this machine; PORT=8080
+	$(CARGO) run --quiet --manifest-path web/xtask/Cargo.toml -- serve $(PORT)

@@ -322,8 +322,8 @@ impl Shared {
             Err(error) => self.model.error = Some(error),
             Ok(files) => {
                 let run = files.config(crate::train::config::Method::Diablo, 16, &self.run.device);
-                self.run = RunConfig { out: PathBuf::new(), ..run };
-                self.settings.sampling = super::settings::SampleText { prompt: "Where does Otter live?".into(), every: 20 };
+                let sample_prompt = Some("Where does Otter live?".into());
+                self.run = RunConfig { out: PathBuf::new(), sample_prompt, sample_every: Some(20), ..run };
                 let (model, data) = (self.run.model.clone(), self.run.data.clone());
                 self.open_model(ctx, model);
                 self.run.data = data;

@@ -86,7 +86,7 @@ impl Estimate {
 }
 
 /// Shapes that take less, the one that costs the least time first.
-fn less(shape: &Shape) -> Vec<Shape> {
+pub(super) fn less(shape: &Shape) -> Vec<Shape> {
     let mut out = vec![Shape { recompute: true, ..shape.clone() }];
     let mut rows = shape.batch_size / 2;
     while rows >= 1 {

@@ -30,7 +30,7 @@ use web_time::Instant;
 const IN_FLIGHT: usize = 3;
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Outcome {
     /// Steps done in all.
     pub steps: u64,

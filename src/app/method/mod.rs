@@ -26,8 +26,6 @@ struct Asked {
     model: Arc<super::opened::OpenModel>,
     rows: Option<Arc<Preview>>,
     free: Option<u64>,
-    /// What the model writes while it learns.
-    prompt: String,
 }
 
 impl Asked {
@@ -37,9 +35,7 @@ impl Asked {
             (None, None) => true,
             _ => false,
         };
-        same_rows
-            && Arc::ptr_eq(&self.model, &other.model)
-            && (self.free, &self.prompt, &self.run) == (other.free, &other.prompt, &other.run)
+        same_rows && Arc::ptr_eq(&self.model, &other.model) && self.free == other.free && self.run == other.run
     }
 }
 
@@ -89,8 +85,7 @@ impl MethodPage {
         self.estimate.poll();
         let Some(model) = shared.model.value.clone() else { return };
         let free = shared.machine.value.as_ref().and_then(|m| m.device(&shared.run.device)).and_then(|d| d.free);
-        let prompt = shared.settings.sampling.prompt.trim().to_owned();
-        let asked = Asked { run: shared.run.clone(), model, rows: shared.rows.value.clone(), free, prompt };
+        let asked = Asked { run: shared.run.clone(), model, rows: shared.rows.value.clone(), free };
         if self.estimate.is_running() || self.asked.as_ref().is_some_and(|a| a.same(&asked)) {
             return;
         }
@@ -100,7 +95,7 @@ impl MethodPage {
             if asked.run.too_long == TooLong::Drop {
                 lengths.retain(|length| *length <= asked.run.seq_len);
             }
-            let writes = asked.model.writes(&asked.prompt, asked.run.sample_tokens);
+            let writes = asked.model.writes(asked.run.sample_prompt.as_deref().unwrap_or_default(), asked.run.sample_tokens);
             Estimate::new(&asked.run, &asked.model.source, &lengths, writes, Limits::NONE, asked.free)
         });
     }

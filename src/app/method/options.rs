@@ -186,14 +186,21 @@ fn rate_text(value: f64) -> String {
 }
 
 fn samples(ui: &mut Ui, shared: &mut Shared) {
-    let sampling = &mut shared.settings.sampling;
+    let run = &mut shared.run;
     field(ui, "Sample", "A text that the model goes on from while it trains, so that one sees it learn", |ui| {
         let room = (ui.available_width() - 130.0).max(80.0);
-        ui.add(TextEdit::singleline(&mut sampling.prompt).hint_text("no samples").desired_width(room));
-        ui.add_enabled(
-            !sampling.prompt.is_empty(),
-            DragValue::new(&mut sampling.every).range(1..=1_000_000).prefix("every ").suffix(" steps"),
-        );
+        let mut prompt = run.sample_prompt.take().unwrap_or_default();
+        ui.add(TextEdit::singleline(&mut prompt).hint_text("no samples").desired_width(room));
+        run.sample_prompt = (!prompt.is_empty()).then_some(prompt);
+        let mut every = run.sample_every.unwrap_or(50);
+        let control = DragValue::new(&mut every).range(1..=1_000_000).prefix("every ").suffix(" steps");
+        if ui.add_enabled(run.sample_prompt.is_some(), control).changed() {
+            run.sample_every = Some(every);
+        } else if run.sample_prompt.is_none() {
+            run.sample_every = None;
+        } else {
+            run.sample_every.get_or_insert(every);
+        }
     });
 }
 

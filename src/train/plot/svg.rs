@@ -1,33 +1,12 @@
-//! The loss of a run as an SVG picture.
+//! Drawing it.
 
-use super::curve::smoothed;
+use super::{Series, SeriesLook};
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
+use crate::train::curve::smoothed;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;
-
-/// How a series is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SeriesLook {
-    /// Many noisy points: the raw curve faint, a smoothed one strong.
-    Curve,
-    /// Few exact points, such as held-out losses: dots on a dashed line.
-    Points,
-}
-
-/// One run's numbers in a plot.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Series {
-    /// Its name in the legend.
-    pub name: String,
-    /// Step and loss. What is not finite is left out.
-    pub points: Vec<(f64, f64)>,
-    /// How it is drawn.
-    pub look: SeriesLook,
-    /// Which colour; series of one run share theirs.
-    pub colour: usize,
-}
 
 /// Blue, orange, green, purple, red: apart for most colour-blind eyes, too.
 const COLOURS: [RGBColor; 5] =
