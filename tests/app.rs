@@ -83,6 +83,10 @@ fn picture(app: &mut App, name: &str) {
 fn shrink(path: &Path) {
     let mut reader =
         png::Decoder::new(std::io::BufReader::new(std::fs::File::open(path).expect("the picture"))).read_info().expect("a PNG");
+    // One that did not change was not written anew.
+    if reader.info().color_type == png::ColorType::Indexed {
+        return;
+    }
     let mut pixels = vec![0; reader.output_buffer_size().expect("small")];
     let info = reader.next_frame(&mut pixels).expect("a frame");
     let pixels: Vec<[u8; 3]> = pixels.chunks_exact(info.color_type.samples()).map(|p| [p[0], p[1], p[2]]).collect();
@@ -127,5 +131,44 @@ fn every_page_has_its_picture() {
             picture(&mut app, &name(view.name()));
         }
         results.extend_harness(&mut app);
+    }
+}
+
+/// Not a test of its own: every page and state, in both themes, at 100% and 200%, into `target/app-look` for a person to look at.
+#[test]
+#[ignore = "draws pictures to look at; run it by name"]
+fn look_at_everything() {
+    let folder = Path::new("target/app-look");
+    std::fs::create_dir_all(folder).expect("a folder");
+    for (theme, zoom) in [(Theme::Dark, 1.0), (Theme::Light, 1.0), (Theme::Dark, 2.0)] {
+        let Some(mut app) = open(theme, zoom) else { return };
+        let save = |app: &mut App, name: &str| {
+            app.remove_cursor();
+            for _ in 0..12 {
+                std::thread::sleep(Duration::from_millis(5));
+                app.step();
+            }
+            let name = format!("{name}-{theme:?}-{zoom}.png").to_lowercase();
+            let image = app.render().expect("a picture");
+            let file = std::fs::File::create(folder.join(name)).expect("a file");
+            let mut encoder = png::Encoder::new(file, image.width(), image.height());
+            encoder.set_color(png::ColorType::Rgba);
+            encoder.write_header().and_then(|mut w| w.write_image_data(image.as_raw())).expect("writes");
+        };
+        for view in View::ALL {
+            go(&mut app, view);
+            save(&mut app, &format!("empty-{}", view.name()));
+        }
+        open_demo(&mut app);
+        for view in View::ALL {
+            go(&mut app, view);
+            save(&mut app, view.name());
+        }
+        wait(&mut app, "the walk", |_| true);
+        for step in 2..8 {
+            app.key_press(egui::Key::ArrowRight);
+            app.run_steps(2);
+            save(&mut app, &format!("learn-{step}"));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Data: choose rows, and see token by token what the model will learn from them. A wrong mask is the most common silent fault
 //! of a fine-tuning run, so it is shown before anything runs.
 
-use super::layout::{card, facts, field, gap, grouped, page, split, working};
+use super::layout::{card, facts, field, gap, grouped, next, page_with, split, working};
 use super::model::path_entry;
 use super::platform::{self, Ask};
 use super::shared::{Shared, Spot, View};
@@ -16,8 +16,8 @@ use egui_plot::{Bar, BarChart, Plot, VLine};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Tokens that are drawn of one row, unless all are asked for.
-const SHOWN: usize = 1500;
+/// Tokens that are drawn, unless all of a row are asked for.
+const SHOWN: usize = 600;
 /// Bars of the histogram, at most.
 const BARS: usize = 40;
 
@@ -60,11 +60,12 @@ impl DataPage {
                 shared.open_data(ui.ctx(), file);
             }
         }
-        page(ui, "Data", "What it learns from", |ui| {
+        let actions = |ui: &mut Ui, (_, shared): &mut (&mut Self, &mut Shared)| next(ui, shared.rows.value.is_some(), shared, View::Method);
+        page_with(ui, "Data", "What it learns from", &mut (self, shared), actions, |ui, both| {
             split(
                 ui,
                 360.0,
-                &mut (self, shared),
+                both,
                 |ui, (page, shared)| {
                     page.picker(ui, shared);
                     if let Some(preview) = shared.rows.value.clone() {
@@ -179,36 +180,39 @@ impl DataPage {
             ui.add_space(space::TIGHT);
             tokens_view::legend(ui);
             ui.add_space(space::SMALL);
-            let (Some(row), Some(model)) = (preview.row(self.at, seq_len), shared.model.value.clone()) else { return };
-            match model.tokenizer().and_then(|(tokenizer, _)| self.pieces(ui, shared, &row, tokenizer)) {
-                Ok(()) => {}
-                Err(error) => {
-                    trouble::show(ui, &error);
-                }
+            let Some(model) = shared.model.value.clone() else { return };
+            let shown = model.tokenizer().and_then(|(tokenizer, _)| self.pieces(ui, shared, preview, tokenizer));
+            if let Err(error) = shown {
+                trouble::show(ui, &error);
             }
         });
         shared.light_up(ui, Spot::Tokens, response.rect);
     }
 
-    fn pieces(&mut self, ui: &mut Ui, shared: &Shared, row: &ShownRow<'_>, tokenizer: &Tokenizer) -> Result<()> {
-        let most = if self.all { usize::MAX } else { SHOWN };
-        let pieces = row.pieces(tokenizer, too_long(shared.run.too_long), most)?;
-        tokens_view::show(ui, &pieces);
-        if pieces.len() < row.ids.len() {
-            ui.add_space(space::SMALL);
-            if ui.button(format!("Show all {} tokens", grouped(row.ids.len() as u64))).clicked() {
-                self.all = true;
-            }
-        }
-        ui.add_space(space::MEDIUM);
-        let count = |fate: Fate| (0..row.ids.len()).filter(|at| row.fate(*at, too_long(shared.run.too_long)) == fate).count();
+    /// The row that is looked at, and those after it while there is room.
+    fn pieces(&mut self, ui: &mut Ui, shared: &Shared, preview: &Preview, tokenizer: &Tokenizer) -> Result<()> {
         let t = tokens(ui);
-        let cut = count(Fate::Cut);
-        let mut said = format!("{} tokens: {} read only, {} learned", row.ids.len(), count(Fate::Read), count(Fate::Learned));
-        if cut > 0 {
-            said.push_str(&format!(", {cut} cut off"));
+        let (seq_len, choice) = (shared.run.seq_len, too_long(shared.run.too_long));
+        let mut room = SHOWN;
+        for at in self.at..preview.len(seq_len) {
+            let Some(row) = preview.row(at, seq_len) else { break };
+            let first = at == self.at;
+            if !first && row.ids.len() > room {
+                break;
+            }
+            let pieces = row.pieces(tokenizer, choice, if first && self.all { usize::MAX } else { room })?;
+            room -= pieces.len().min(room);
+            ui.label(RichText::new(told(at, &row, choice)).small().color(if first { t.text } else { t.text_weak }));
+            tokens_view::show(ui, &pieces);
+            if pieces.len() < row.ids.len() {
+                ui.add_space(space::TIGHT);
+                if ui.button(format!("Show all {} tokens", grouped(row.ids.len() as u64))).clicked() {
+                    self.all = true;
+                }
+                break;
+            }
+            ui.add_space(space::MEDIUM);
         }
-        ui.label(RichText::new(said).color(t.text_weak));
         Ok(())
     }
 
@@ -268,6 +272,16 @@ impl DataPage {
     }
 }
 
+/// A row's line above its tokens.
+fn told(at: usize, row: &ShownRow<'_>, choice: data::TooLong) -> String {
+    let count = |fate: Fate| (0..row.ids.len()).filter(|at| row.fate(*at, choice) == fate).count();
+    let cut = match count(Fate::Cut) {
+        0 => String::new(),
+        cut => format!(", {cut} cut off"),
+    };
+    format!("{}   {} tokens: {} read only, {} learned{cut}", grouped(at as u64 + 1), row.ids.len(), count(Fate::Read), count(Fate::Learned))
+}
+
 /// The keys of a row; the file is read again when one has another name.
 fn columns(ui: &mut Ui, shared: &mut Shared, read: &mut Option<(String, String)>) {
     let mut left = false;
@@ -321,6 +335,8 @@ fn histogram(ui: &mut Ui, preview: &Preview, seq_len: usize) {
     };
     let bars: Vec<Bar> = counts.iter().enumerate().map(bar).collect();
     let longest = (counts.len() * width) as f64;
+    // Two marks above zero are enough to read bars by.
+    let half = round_down(counts.iter().copied().max().unwrap_or(0) as f64 / 2.0);
     let chart = BarChart::new("rows", bars).element_formatter(Box::new(|bar, _| bar.name.clone()));
     Plot::new("length histogram")
         .height(130.0)
@@ -332,16 +348,24 @@ fn histogram(ui: &mut Ui, preview: &Preview, seq_len: usize) {
         .allow_boxed_zoom(false)
         .allow_axis_zoom_drag(false)
         .show_grid([false, true])
+        .grid_spacing(egui::Rangef::new(6.0, 36.0))
         .include_x(0.0)
         .include_y(0.0)
         .x_axis_label("tokens of a row")
-        .y_axis_formatter(|mark, _| if mark.value.fract() == 0.0 { grouped(mark.value as u64) } else { String::new() })
+        .y_grid_spacer(move |_| [0.0, half, 2.0 * half].map(|value| egui_plot::GridMark { value, step_size: half }).to_vec())
+        .y_axis_formatter(|mark, _| grouped(mark.value as u64))
         .show(ui, |plot| {
             plot.bar_chart(chart);
             if (seq_len as f64) < longest {
                 plot.vline(VLine::new("sequence length", seq_len as f64).color(t.warn).width(1.5));
             }
         });
+}
+
+/// The next round number below: 1, 2 or 5 times a power of ten.
+fn round_down(value: f64) -> f64 {
+    let power = 10_f64.powf(value.max(1.0).log10().floor());
+    [5.0, 2.0, 1.0].into_iter().find(|m| m * power <= value).unwrap_or(1.0) * power
 }
 
 /// Files of earlier days.

@@ -49,9 +49,12 @@ fn sentence(text: &str) -> String {
 }
 
 /// What the controls are called that the command line knows as options.
-const NAMES: [(&str, &str); 26] = [
+const NAMES: [(&str, &str); 29] = [
     ("--gradient-checkpointing", "\"recompute activations\""),
     ("--completion-column", "the completion's key"),
+    ("--sample-prompt", "sample"),
+    ("--sample-tokens", "the sample's length"),
+    ("--sample-every", "sample every"),
     ("--prompt-column", "the prompt's key"),
     ("--adapter-dropout", "dropout"),
     ("--max-grad-norm", "the gradient's norm"),

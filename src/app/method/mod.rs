@@ -95,7 +95,8 @@ impl MethodPage {
             if asked.run.too_long == TooLong::Drop {
                 lengths.retain(|length| *length <= asked.run.seq_len);
             }
-            Estimate::new(&asked.run, &asked.model.source, &lengths, Limits::NONE, asked.free)
+            let writes = asked.model.writes(asked.run.sample_prompt.as_deref().unwrap_or_default(), asked.run.sample_tokens);
+            Estimate::new(&asked.run, &asked.model.source, &lengths, writes, Limits::NONE, asked.free)
         });
     }
 
