@@ -177,8 +177,13 @@ async fn enumerate() -> Vec<(AdapterReport, wgpu::Adapter)> {
 }
 
 /// Every adapter that wgpu finds.
+pub async fn find_all() -> Vec<AdapterReport> {
+    enumerate().await.into_iter().map(|(report, _)| report).collect()
+}
+
+/// As [`find_all`], waiting on this thread. Not for browsers.
 pub fn list() -> Vec<AdapterReport> {
-    pollster::block_on(enumerate()).into_iter().map(|(report, _)| report).collect()
+    pollster::block_on(find_all())
 }
 
 /// The adapter that `auto` takes, if any beats the CPU executor, and why.
