@@ -21,7 +21,7 @@ use web_time::{Duration, Instant};
 /// Where the page's script puts the demo's files.
 const DEMO_FOLDER: &str = "/demo";
 /// What is shorter is copied into memory at once: it is read more than once, and whole.
-const COPIED_BYTES: f64 = 4e6;
+const COPIED_BYTES: f64 = 256e3;
 /// A run lets the browser bring messages at least this often.
 const TURN: Duration = Duration::from_millis(10);
 

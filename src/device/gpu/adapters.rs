@@ -44,7 +44,8 @@ impl AdapterReport {
         let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
         Self {
             index,
-            name: info.name.clone(),
+            // Browsers may keep the name to themselves.
+            name: if info.name.is_empty() { "WebGPU".into() } else { info.name.clone() },
             backend: format!("{:?}", info.backend).to_lowercase(),
             kind: kind(info.device_type),
             driver: [info.driver, info.driver_info].join(" ").trim().to_string(),
