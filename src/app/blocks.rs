@@ -13,8 +13,8 @@ use eframe::egui::{self, Align2, Pos2, Rect, RichText, Sense, Stroke, StrokeKind
 
 /// Entries of a block that are listed.
 const LISTED: usize = 8;
-/// The side of a layer's square in the overview.
-const SIDE: f32 = 52.0;
+/// The side of a layer's square in the overview, at least and at most.
+const SIDES: (f32, f32) = (44.0, 84.0);
 /// Below this width the details stand below the overview.
 const WIDE: f32 = 860.0;
 
@@ -95,25 +95,27 @@ impl BlocksPage {
             egui::ScrollArea::horizontal().show(ui, |ui| {
                 let modules: Vec<&str> = MODULES.into_iter().filter(|m| shared.live.changes.iter().any(|c| c.site.module == *m)).collect();
                 let layers = shared.live.changes.iter().map(|c| c.site.layer).max().map_or(0, |l| l + 1);
-                let wide = SIDE + space::SMALL;
+                let room = (ui.available_width() - 28.0) / modules.len().max(1) as f32 - space::SMALL;
+                let side = room.clamp(SIDES.0, SIDES.1);
+                let wide = side + space::SMALL;
                 let (rect, _) = ui.allocate_exact_size(Vec2::new(28.0 + wide * modules.len() as f32, 20.0), Sense::empty());
                 let font = egui::TextStyle::Small.resolve(ui.style());
                 for (i, module) in modules.iter().enumerate() {
-                    let at = Pos2::new(rect.left() + 28.0 + wide * i as f32 + 0.5 * SIDE, rect.center().y);
+                    let at = Pos2::new(rect.left() + 28.0 + wide * i as f32 + 0.5 * side, rect.center().y);
                     ui.painter().text(at, Align2::CENTER_CENTER, module, font.clone(), t.text_weak);
                 }
                 for layer in 0..layers {
                     ui.horizontal(|ui| {
                         ui.spacing_mut().item_spacing.x = space::SMALL;
-                        let (number_rect, _) = ui.allocate_exact_size(Vec2::new(20.0, SIDE), Sense::empty());
+                        let (number_rect, _) = ui.allocate_exact_size(Vec2::new(20.0, side), Sense::empty());
                         ui.painter().text(number_rect.center(), Align2::CENTER_CENTER, layer, font.clone(), t.text_weak);
                         for module in &modules {
                             let Some(change) = shared.live.changes.iter().find(|c| c.site.layer == layer && c.site.module == *module)
                             else {
-                                ui.allocate_exact_size(Vec2::splat(SIDE), Sense::empty());
+                                ui.allocate_exact_size(Vec2::splat(side), Sense::empty());
                                 continue;
                             };
-                            if self.square(ui, change).clicked() {
+                            if self.square(ui, change, side).clicked() {
                                 self.choose(change.site, None);
                             }
                         }
@@ -124,9 +126,9 @@ impl BlocksPage {
         shared.light_up(ui, Spot::Squares, shown.rect);
     }
 
-    fn square(&self, ui: &mut Ui, change: &SiteChange) -> egui::Response {
+    fn square(&self, ui: &mut Ui, change: &SiteChange, side: f32) -> egui::Response {
         let t = tokens(ui);
-        let (rect, response) = ui.allocate_exact_size(Vec2::splat(SIDE), Sense::click());
+        let (rect, response) = ui.allocate_exact_size(Vec2::splat(side), Sense::click());
         let chosen = self.site == Some(change.site);
         self.tiles.draw(ui, change.site, rect);
         let stroke = if chosen {

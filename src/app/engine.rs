@@ -124,11 +124,6 @@ impl Engine {
             let folder = run.out.parent().filter(|_| holds_run(&run.out)).map_or_else(platform::runs_folder, Path::to_path_buf);
             run.out = platform::free_folder(&folder, &format!("{}-{}", model_name(&run.model), run.method));
         }
-        let prompt = shared.settings.sampling.prompt.trim();
-        if run.sample_prompt.is_none() && !prompt.is_empty() && !resume {
-            run.sample_prompt = Some(prompt.to_owned());
-            run.sample_every = Some(shared.settings.sampling.every.max(1));
-        }
         shared.live = Live::new(run.clone());
         (self.looked, self.looked_at) = (0.0, None);
         if let Err(error) = run.validate() {

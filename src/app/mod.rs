@@ -39,6 +39,8 @@ pub mod shell;
 pub mod talk;
 pub mod theme;
 pub mod tiles;
+pub mod tokens_view;
+pub mod tour;
 pub mod train;
 pub mod trouble;
 
@@ -63,6 +65,7 @@ pub struct DiabloApp {
     talk: talk::TalkPage,
     export: export::ExportPage,
     learn: learn::LearnPage,
+    tour: Option<tour::Tour>,
 }
 
 impl DiabloApp {
@@ -92,6 +95,7 @@ impl DiabloApp {
             talk: Default::default(),
             export: Default::default(),
             learn: Default::default(),
+            tour: None,
         }
     }
 
@@ -105,6 +109,9 @@ impl eframe::App for DiabloApp {
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         let shared = &mut self.shared;
         shared.poll(ui.ctx());
+        if let Some(tour) = &mut self.tour {
+            tour.frame(ui.ctx(), shared);
+        }
         self.engine.poll(ui.ctx(), shared, self.shell.view);
         self.shell.before(ui, shared);
         match self.shell.view {
@@ -125,6 +132,10 @@ impl eframe::App for DiabloApp {
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        // What a tour clicked together is not what the person left.
+        if self.tour.is_some() {
+            return;
+        }
         self.shared.settings.view = self.shell.view;
         self.shared.settings.save(storage, &self.shared.run);
     }
@@ -134,11 +145,11 @@ impl eframe::App for DiabloApp {
     }
 }
 
-/// Opens the window and stays until it is closed.
+/// Opens the window and stays until it is closed. With `pictures` it shows itself: see [`tour`].
 ///
 /// # Errors
-/// Where the system gives no window or no graphics.
-pub fn run() -> Result<()> {
+/// Where the system gives no window or no graphics, or a picture cannot be written.
+pub fn run(pictures: Option<std::path::PathBuf>) -> Result<()> {
     let viewport = egui::ViewportBuilder::default()
         .with_title("diablo")
         .with_app_id(platform::APP_ID)
@@ -151,7 +162,20 @@ pub fn run() -> Result<()> {
     setup.power_preference = wgpu::PowerPreference::HighPerformance;
     setup.device_descriptor = std::sync::Arc::new(Gpu::device_descriptor);
     options.wgpu_options.wgpu_setup = setup.into();
-    eframe::run_native(platform::APP_ID, options, Box::new(|cc| Ok(Box::new(DiabloApp::new(cc))))).map_err(|error| {
+    if pictures.is_some() {
+        options.persist_window = false;
+    }
+    let failed = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let told = failed.clone();
+    let open =
+        move |cc: &eframe::CreationContext<'_>| -> std::result::Result<Box<dyn eframe::App>, Box<dyn std::error::Error + Send + Sync>> {
+            let mut app = DiabloApp::new(cc);
+            app.tour = pictures.map(|folder| tour::Tour::new(folder, told));
+            Ok(Box::new(app))
+        };
+    eframe::run_native(platform::APP_ID, options, Box::new(open)).map_err(|error| {
         Error::device(format!("no window could be opened: {error}"), "on a machine without a display use the command line: diablo --help")
-    })
+    })?;
+    let failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    failed.map_or(Ok(()), Err)
 }

@@ -28,17 +28,17 @@ pub fn has_display() -> bool {
     ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-/// Where the app keeps what belongs to no project: the bundled demo.
-fn data_folder() -> PathBuf {
+/// Where the app keeps what belongs to no project: the bundled demo, runs of a person who has chosen no other place.
+pub fn data_folder() -> PathBuf {
     eframe::storage_dir(APP_ID).unwrap_or_else(|| std::env::temp_dir().join(APP_ID))
 }
 
-/// Writes the bundled demo where the app keeps its own things, unless it lies there already, and says where.
+/// Writes the bundled demo below the app's own folder, unless it lies there already, and says where.
 ///
 /// # Errors
 /// Where the folder cannot be written.
-pub fn demo_files() -> Result<Files> {
-    let folder = data_folder().join("demo");
+pub fn demo_files(home: &Path) -> Result<Files> {
+    let folder = home.join("demo");
     let whole = BUNDLED.iter().all(|(name, bytes)| std::fs::metadata(folder.join(name)).is_ok_and(|m| m.len() == bytes.len() as u64));
     if whole { Ok(Files { folder }) } else { Files::write(&folder) }
 }

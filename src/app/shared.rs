@@ -180,8 +180,9 @@ impl Machine {
 }
 
 /// What all views see and change.
-#[derive(Default)]
 pub struct Shared {
+    /// The app's own folder.
+    pub home: PathBuf,
     /// The run that is being put together. Views edit it; the engine starts it.
     pub run: RunConfig,
     /// The model of `run.model`, once it is open.
@@ -245,6 +246,27 @@ impl Spot {
     }
 }
 
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            home: super::platform::data_folder(),
+            run: RunConfig::default(),
+            model: Slot::default(),
+            rows: Slot::default(),
+            machine: Slot::default(),
+            status: RunStatus::default(),
+            live: Live::default(),
+            queue: VecDeque::new(),
+            wanted_cell: None,
+            commands: Vec::new(),
+            settings: Settings::default(),
+            go: None,
+            spotlight: None,
+            notice: None,
+        }
+    }
+}
+
 impl Shared {
     /// Draws an outline around a part if the walk speaks of it; a click anywhere on it ends that.
     pub fn light_up(&mut self, ui: &egui::Ui, spot: Spot, rect: egui::Rect) {
@@ -296,12 +318,12 @@ impl Shared {
 
     /// Opens the bundled model, its rows and the run that the demo makes of them.
     pub fn open_demo(&mut self, ctx: &egui::Context) {
-        match super::platform::demo_files() {
+        match super::platform::demo_files(&self.home) {
             Err(error) => self.model.error = Some(error),
             Ok(files) => {
                 let run = files.config(crate::train::config::Method::Diablo, 16, &self.run.device);
-                self.run = RunConfig { out: PathBuf::new(), ..run };
-                self.settings.sampling = super::settings::SampleText { prompt: "Where does Otter live?".into(), every: 20 };
+                let sample_prompt = Some("Where does Otter live?".into());
+                self.run = RunConfig { out: PathBuf::new(), sample_prompt, sample_every: Some(20), ..run };
                 let (model, data) = (self.run.model.clone(), self.run.data.clone());
                 self.open_model(ctx, model);
                 self.run.data = data;

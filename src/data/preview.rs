@@ -41,6 +41,8 @@ pub struct Counts {
     pub too_long: usize,
     /// Rows with nothing left to learn within it.
     pub without_targets: usize,
+    /// Rows that a run takes: all but those left out as too long or without targets.
+    pub samples: usize,
     /// Tokens that a pass over the rows reads.
     pub tokens: usize,
     /// Tokens that it learns.
@@ -140,9 +142,11 @@ impl Preview {
             }
             let targets = row.keep.saturating_sub(row.learn_from);
             counts.without_targets += usize::from(targets == 0);
-            counts.targets += targets;
-            // A row without targets is left out of the run.
-            counts.tokens += if targets == 0 { 0 } else { row.keep };
+            if targets > 0 {
+                counts.samples += 1;
+                counts.targets += targets;
+                counts.tokens += row.keep;
+            }
         }
         counts
     }
@@ -262,8 +266,9 @@ mod tests {
                     let options = Options { seq_len, eos: 2, bos: None, too_long };
                     let Ok((_, report)) = Dataset::build(&read, &tokenizer, &options, "x", &|_, _| ()) else { continue };
                     let counts = preview.counts(seq_len, too_long);
-                    let got = (counts.rows, counts.tokens, counts.targets, counts.longest);
-                    assert_eq!(got, (report.rows, report.tokens, report.targets, report.longest), "{name} {seq_len} {too_long:?}");
+                    let got = (counts.rows, counts.samples, counts.tokens, counts.targets, counts.longest);
+                    let want = (report.rows, report.samples, report.tokens, report.targets, report.longest);
+                    assert_eq!(got, want, "{name} {seq_len} {too_long:?}");
                 }
             }
             let (width, bars) = preview.histogram(512, 5);

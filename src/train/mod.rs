@@ -7,6 +7,7 @@ pub mod config;
 pub mod config_file;
 pub mod curve;
 pub mod driver;
+pub mod estimate;
 pub mod event;
 pub mod export;
 pub mod feed;
