@@ -10,6 +10,7 @@ use crate::device::{Category, Device, Ledger, Limits, human_bytes};
 use crate::error::{Error, Result};
 use crate::model::{ModelConfig, Source};
 use crate::train::estimate::Estimate as Laid;
+use crate::train::writer::Writer;
 use crate::train::{Event, RunConfig, resolve, rows};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -80,7 +81,8 @@ fn estimate(run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<Estimate> {
         lengths = train.lengths().into_iter().chain(held_out.iter().flat_map(data::Dataset::lengths)).collect();
     }
     let free = device.as_ref().is_none_or(Device::is_cpu).then(resolve::available_memory).flatten();
-    let Laid { spec, memory, longest, .. } = Laid::new(&run, &source, &lengths, limits, None)?;
+    let writes = Writer::open(&run, &source)?.map_or(0, |w| w.capacity());
+    let Laid { spec, memory, longest, .. } = Laid::new(&run, &source, &lengths, writes, limits, None)?;
     Ok(Estimate { memory, run, source, spec, seq: longest, rows: counts, free })
 }
 

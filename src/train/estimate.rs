@@ -2,7 +2,6 @@
 
 use super::config::RunConfig;
 use super::program::{Program, Shape};
-use super::writer::Writer;
 use super::{resolve, rows};
 use crate::adapter::{Kind, Spec};
 use crate::device::{Ledger, Limits};
