@@ -2,8 +2,11 @@
 //!
 //! Pictures lie in `tests/snapshots`; `UPDATE_SNAPSHOTS=1 cargo test --test app` makes them again. Look at them before keeping them.
 
-use diablo::app::shared::{Machine, MachineDevice};
+use diablo::app::shared::{Machine, MachineDevice, Spot};
 use diablo::app::{DiabloApp, View};
+use diablo::train::blocks::Blocks;
+use diablo::train::config::Method;
+use diablo::train::{RunConfig, Trainer};
 use eframe::egui::{self, Theme};
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, SnapshotOptions, SnapshotResults};
@@ -171,4 +174,136 @@ fn look_at_everything() {
             save(&mut app, &format!("learn-{step}"));
         }
     }
+}
+
+fn label(app: &App, part: &str) -> bool {
+    app.query_all_by_label_contains(part).next().is_some()
+}
+
+#[test]
+fn a_person_looks_at_rows_and_sets_blocks() {
+    let Some(mut app) = open(Theme::Dark, 1.0) else { return };
+    open_demo(&mut app);
+    app.get_by_label("Next: Data ›").click();
+    app.run_steps(3);
+    assert_eq!(app.state().view(), View::Data);
+    assert!(label(&app, "24 tokens: 18 read only, 6 learned"));
+    app.key_press(egui::Key::ArrowRight);
+    app.run_steps(3);
+    assert!(label(&app, "line 2"));
+    // A shorter sequence cuts rows, and says so.
+    app.state_mut().shared.run.seq_len = 20;
+    app.run_steps(3);
+    assert!(label(&app, "rows lose what lies beyond 20 tokens"));
+    app.state_mut().shared.run.seq_len = 64;
+
+    app.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num3);
+    app.run_steps(3);
+    assert_eq!(app.state().view(), View::Method);
+    wait(&mut app, "the estimate", |_| true);
+    settle(&mut app, "49,152");
+    app.get_by_role_and_label(egui::Role::Slider, "Blocks N").focus();
+    app.run_steps(2);
+    app.key_press(egui::Key::ArrowRight);
+    app.run_steps(3);
+    assert_eq!(app.state().shared.run.blocks, Some(Blocks::One(32)));
+    settle(&mut app, "24,576");
+    app.get_by_label("q_proj trains").click();
+    app.run_steps(3);
+    assert!(!app.state().shared.run.targets.iter().any(|t| t == "q_proj"));
+    app.get_by_label("LoRA").click();
+    app.run_steps(3);
+    assert_eq!(app.state().shared.run.method, Method::Lora);
+}
+
+/// Frames until a text can be read somewhere.
+fn settle(app: &mut App, text: &str) {
+    let began = Instant::now();
+    while !label(app, text) {
+        assert!(began.elapsed() < Duration::from_secs(30), "waited for {text}");
+        std::thread::sleep(Duration::from_millis(5));
+        app.step();
+    }
+}
+
+#[test]
+fn errors_stand_where_they_arise_and_say_what_to_do() {
+    let Some(mut app) = open(Theme::Light, 1.0) else { return };
+    let ctx = app.ctx.clone();
+    app.state_mut().shared.open_model(&ctx, "tests".into());
+    wait(&mut app, "the refusal", |app| app.shared.model.error.is_some());
+    assert!(label(&app, "Error: Holds no config.json"));
+    assert!(label(&app, "What to do: give the folder of a model"));
+    open_demo(&mut app);
+    app.state_mut().shared.open_data(&ctx, "Cargo.toml".into());
+    wait(&mut app, "the text", |app| app.shared.rows.value.is_some() || app.shared.rows.error.is_some());
+    app.state_mut().shared.open_data(&ctx, "tests/reference_certainty.json".into());
+    wait(&mut app, "the refusal", |app| app.shared.rows.error.is_some());
+    go(&mut app, View::Data);
+    assert!(label(&app, "Error: "));
+
+    open_demo(&mut app);
+    go(&mut app, View::Method);
+    app.state_mut().shared.run.blocks = Some(Blocks::One(7));
+    settle(&mut app, "cannot be cut into 7 diagonal blocks");
+    assert!(label(&app, "the nearest numbers that work"));
+    picture(&mut app, "method-error-light");
+    app.state_mut().shared.run.blocks = Some(Blocks::One(16));
+    // A machine that is too small for it.
+    let small = MachineDevice { request: "cpu".into(), name: "CPU (1 thread)".into(), free: Some(8 << 20) };
+    app.state_mut().shared.machine.value = Some(Machine { devices: vec![small], auto: 0, why: String::new() });
+    settle(&mut app, "Make it fit");
+    picture(&mut app, "method-too-large-light");
+    app.get_by_label("Make it fit").click();
+    app.run_steps(3);
+    let run = &app.state().shared.run;
+    assert!(run.batch_size * run.accumulate >= 16 && run.batch_size < 16, "{} x {}", run.batch_size, run.accumulate);
+    settle(&mut app, "it fits");
+}
+
+#[test]
+fn the_walk_leads_to_what_it_speaks_of() {
+    let Some(mut app) = open(Theme::Dark, 1.0) else { return };
+    open_demo(&mut app);
+    app.key_press(egui::Key::F1);
+    app.run_steps(3);
+    assert_eq!(app.state().view(), View::Learn);
+    settle(&mut app, "24 products added up");
+    for (step, said) in [(2, "numbers train in A and B"), (3, "numbers train in D"), (4, "The largest difference between the two: 0.")] {
+        app.get_by_label("Next ›").click();
+        app.run_steps(3);
+        assert!(label(&app, said), "step {step}: {said}");
+    }
+    picture(&mut app, "learn-gradient-dark");
+    app.get_by_label("DiaBlo adds blocks on the diagonal").click();
+    app.run_steps(3);
+    app.get_by_label("Show me the number of blocks").click();
+    app.run_steps(3);
+    assert_eq!((app.state().view(), app.state().shared.spotlight), (View::Method, Some(Spot::BlockCount)));
+}
+
+#[test]
+fn a_run_is_exported_with_the_lines_that_load_it() {
+    let Some(mut app) = open(Theme::Dark, 1.0) else { return };
+    open_demo(&mut app);
+    let folder = Path::new(HOME).join("exports");
+    let _ = std::fs::remove_dir_all(&folder);
+    let run = RunConfig { out: folder.join("short"), steps: Some(2), eval_data: None, eval_every: None, ..app.state().shared.run.clone() };
+    let run = RunConfig { device: "cpu".into(), sample_prompt: None, sample_every: None, ..run };
+    Trainer::prepare(run.clone(), &mut |_| ()).expect("prepares").run(&mut |_| (), &|| false).expect("runs");
+    app.state_mut().shared.settings.remember_run(&run.out);
+    go(&mut app, View::Export);
+    settle(&mut app, "diablo, 16 blocks");
+    picture(&mut app, "export-run-dark");
+    app.get_all_by_label("Export").last().expect("the button").click();
+    settle(&mut app, "To load it with transformers");
+    assert!(folder.join("short-merged/config.json").is_file());
+    app.get_by_label("Adapter alone").click();
+    app.run_steps(3);
+    app.get_all_by_label("Export").last().expect("the button").click();
+    settle(&mut app, "To load it with diablo");
+    assert!(folder.join("short-adapter/adapter_model.safetensors").is_file());
+    // The same folder again is refused: it is not empty.
+    app.get_all_by_label("Export").last().expect("the button").click();
+    settle(&mut app, "the folder is not empty");
 }

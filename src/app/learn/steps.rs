@@ -190,6 +190,7 @@ impl Turned {
         ui.add_space(space::MEDIUM);
         let names: Vec<String> = costs.iter().map(|c| c.blocks.to_string()).collect();
         let loss = |n: usize| MEASURED.iter().find(|m| m.0 == n).map_or(0.0, |m| m.2);
+        let rate = MEASURED.iter().find(|m| m.0 == costs[self.cost].blocks).map_or(0.0, |m| m.1);
         let trained: Vec<f64> = costs.iter().map(|c| c.trainable as f64).collect();
         let memory: Vec<f64> = costs.iter().map(|c| c.memory as f64).collect();
         let losses: Vec<f64> = costs.iter().map(|c| loss(c.blocks)).collect();
@@ -200,7 +201,7 @@ impl Turned {
             bars(ui, "Memory", &names, &memory, self.cost, width, &|v| human_bytes(v as u64));
             bars(ui, "Held-out loss", &names, &losses, self.cost, width, &|v| format!("{v:.3}"));
         });
-        say(ui, "Losses after 200 steps, each at the best of six learning rates, one seed. Fewer blocks want smaller rates.".into());
+        say(ui, format!("Losses after 200 steps, one seed, each at its best learning rate: {rate} here. More blocks want larger rates."));
     }
 }
 
