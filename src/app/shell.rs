@@ -6,6 +6,7 @@ use super::platform::{self, Ask};
 use super::shared::{Command, RunState, Shared, View};
 use super::theme::{self, space, tokens};
 use crate::train::RunConfig;
+use eframe::egui::gui_zoom::kb_shortcuts as zoom_keys;
 use eframe::egui::{self, Align, Align2, Frame, Key, KeyboardShortcut, Layout, Margin, Modifiers, Rect, RichText, Sense, Stroke, Ui, Vec2};
 use std::path::PathBuf;
 
@@ -35,6 +36,8 @@ enum Action {
     Go(View),
     SwitchTheme,
     FollowSystem,
+    /// In, out, or back.
+    Zoom(i8),
     About,
 }
 
@@ -142,6 +145,10 @@ impl Shell {
                 set_theme(ctx, shared, next);
             }
             Action::FollowSystem => set_theme(ctx, shared, egui::ThemePreference::System),
+            // The keys themselves are egui's own.
+            Action::Zoom(1) => egui::gui_zoom::zoom_in(ctx),
+            Action::Zoom(0) => ctx.set_zoom_factor(1.0),
+            Action::Zoom(_) => egui::gui_zoom::zoom_out(ctx),
             Action::About => self.shows_about = true,
         }
     }
@@ -192,7 +199,9 @@ impl Shell {
                     entry(ui, "Light or dark", Some(THEME), Action::SwitchTheme);
                     entry(ui, "Theme as the system has it", None, Action::FollowSystem);
                     ui.separator();
-                    egui::gui_zoom::zoom_menu_buttons(ui);
+                    entry(ui, "Zoom in", Some(zoom_keys::ZOOM_IN), Action::Zoom(1));
+                    entry(ui, "Zoom out", Some(zoom_keys::ZOOM_OUT), Action::Zoom(-1));
+                    entry(ui, "Zoom back to 100%", Some(zoom_keys::ZOOM_RESET), Action::Zoom(0));
                 });
                 ui.menu_button("Help", |ui| {
                     ui.set_min_width(230.0);
