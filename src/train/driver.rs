@@ -28,7 +28,8 @@ pub enum Order {
 }
 
 /// What a run is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     /// Reading, laying out, loading.
     Preparing,
@@ -196,7 +197,7 @@ mod tests {
         heard(whole.clone(), &[]);
         let stopped = RunConfig { out: folder.path().join("stopped"), ..whole.clone() };
         let (states, steps, _) = heard(stopped.clone(), &[(3, Order::Stop)]);
-        assert_eq!((states.last(), steps >= 3 && steps < 8), (Some(&State::Ended), true));
+        assert_eq!((states.last(), (3..8).contains(&steps)), (Some(&State::Ended), true));
         assert_eq!(heard(RunConfig { resume: true, ..stopped.clone() }, &[]).1, 8);
         let bytes = |run: &RunConfig| std::fs::read(run.out.join("adapter_model.safetensors")).expect("an adapter");
         assert!(bytes(&whole) == bytes(&stopped));

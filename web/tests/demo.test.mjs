@@ -35,12 +35,13 @@ test("the demo trains as it does natively, and its loss falls", { timeout: 300_0
   assert.ok(last < 0.5, `the loss ended at ${last}`);
   assert.deepEqual(await heard("failed"), []);
   await page.screenshot({ path: "screenshots/demo.png" });
-  check();
+  await page.waitForFunction(() => globalThis.heard.at(-1).message === "kept", null, { timeout: 10_000 });
+  await check();
 });
 
 test("what a run wrote survives a reload", { timeout: 120_000 }, async () => {
   const { page, until, check } = await open(browser.context, server.origin);
-  await until("ready", 60);
+  await until("storage", 60);
   await page.evaluate(() => globalThis.diablo.command({ command: "list", folder: "/runs" }));
   const { paths } = await until("files", 10);
   for (const name of ["run.toml", "metrics.jsonl", "adapter_model.safetensors", "adapter_config.json"]) {
@@ -54,5 +55,42 @@ test("what a run wrote survives a reload", { timeout: 120_000 }, async () => {
   });
   assert.equal(lines.length, 200);
   assert.equal(lines[199].step, 200);
-  check();
+  await check();
+});
+
+test("a run pauses, steps, is looked into, stops, and goes on where it stopped", { timeout: 120_000 }, async () => {
+  const { page, heard, until, check } = await open(browser.context, server.origin);
+  await until("storage", 60);
+  const command = (content) => page.evaluate((content) => globalThis.diablo.command(content), content);
+  const state = (wanted) =>
+    page.waitForFunction((wanted) => globalThis.heard.findLast((m) => m.message === "state")?.state === wanted, wanted, { timeout: 60_000 });
+  await page.evaluate(() => Object.assign(globalThis.diablo.options, { out: "/runs/paused", steps: 40, eval_data: null, eval_every: null }));
+  await page.click("#train");
+  await until("step", 60);
+  await command({ command: "pause" });
+  await state("paused");
+  const before = (await heard("step")).length;
+  await command({ command: "step" });
+  await page.waitForFunction((n) => globalThis.heard.filter((m) => m.event === "step").length === n, before + 1);
+  await command({ command: "changes" });
+  const { sites } = await until("changes", 10);
+  assert.ok(sites.length > 0 && sites[0].change.some((norm) => norm > 0), "no layer has moved");
+  await command({ command: "cell", layer: sites[0].layer, module: sites[0].module, at: [0, 0] });
+  const cell = await until("cell", 10);
+  assert.equal(cell.change.length, cell.shape[0] * cell.shape[1]);
+  assert.equal((await heard("step")).length, before + 1, "it stood still");
+  await command({ command: "stop" });
+  const ended = await until("ended", 10);
+  assert.deepEqual([ended.interrupted, ended.steps], [true, before + 1]);
+  await state("ended");
+
+  const { run } = (await heard("options"))[0];
+  const options = { ...run, out: "/runs/paused", steps: 40, eval_data: null, eval_every: null };
+  await page.evaluate(() => { globalThis.heard.length = 0; });
+  await command({ command: "start", run: options, resume: true });
+  assert.equal((await until("started", 30)).first_step, before + 1);
+  assert.deepEqual(await until("ended", 60).then(({ steps, interrupted }) => [steps, interrupted]), [40, false]);
+  await command({ command: "start", run: "stesp = 3" });
+  assert.match((await until("failed", 10)).what, /unknown key 'stesp'/);
+  await check();
 });

@@ -48,7 +48,7 @@ export async function browse() {
   };
 }
 
-/** A page that collects the worker's messages, and `check`, which fails if anything went wrong unseen. */
+/** A page that collects the worker's messages, and `check`, which closes it and fails if anything went wrong unseen. */
 export async function open(context, origin, address = "/") {
   const page = await context.newPage();
   const faults = [];
@@ -72,7 +72,8 @@ export async function open(context, origin, address = "/") {
     until: (type, seconds) =>
       page.waitForFunction((type) => globalThis.heard.find((m) => (m.event ?? m.message) === type), type, { timeout: seconds * 1000 })
         .then((found) => found.jsonValue()),
-    check: () => {
+    check: async () => {
+      await page.close();
       context.off("request", elsewhere);
       assert.deepEqual(faults, []);
     },

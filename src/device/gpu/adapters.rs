@@ -44,7 +44,8 @@ impl AdapterReport {
         let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
         Self {
             index,
-            name: info.name.clone(),
+            // Browsers may keep the name to themselves.
+            name: if info.name.is_empty() { "WebGPU".into() } else { info.name.clone() },
             backend: format!("{:?}", info.backend).to_lowercase(),
             kind: kind(info.device_type),
             driver: [info.driver, info.driver_info].join(" ").trim().to_string(),
@@ -177,8 +178,13 @@ async fn enumerate() -> Vec<(AdapterReport, wgpu::Adapter)> {
 }
 
 /// Every adapter that wgpu finds.
+pub async fn find_all() -> Vec<AdapterReport> {
+    enumerate().await.into_iter().map(|(report, _)| report).collect()
+}
+
+/// As [`find_all`], waiting on this thread. Not for browsers.
 pub fn list() -> Vec<AdapterReport> {
-    pollster::block_on(enumerate()).into_iter().map(|(report, _)| report).collect()
+    pollster::block_on(find_all())
 }
 
 /// The adapter that `auto` takes, if any beats the CPU executor, and why.

@@ -73,11 +73,13 @@ fn compile(root: &Path) -> Result<PathBuf> {
         add_target(root)?;
     }
     println!("compiling to WebAssembly");
-    let status = Command::new(&cargo)
-        .args(["build", "--quiet", "--bin", "diablo", "--target", TARGET, "--profile", PROFILE])
-        .args(more.split_whitespace())
-        .current_dir(root)
-        .status()?;
+    let mut command = Command::new(&cargo);
+    command.args(["build", "--quiet", "--bin", "diablo", "--target", TARGET, "--profile", PROFILE]).args(more.split_whitespace());
+    if let Some(rustc) = std::env::var_os("DIABLO_WASM_RUSTC") {
+        // Building the standard library is for nightly compilers; this lets a stable one.
+        command.env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1");
+    }
+    let status = command.current_dir(root).status()?;
     ensure!(status.success(), "the crate does not compile to WebAssembly");
     let program = target_folder.join(TARGET).join(PROFILE).join("diablo.wasm");
     optimise(&program)
