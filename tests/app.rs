@@ -8,7 +8,7 @@ use diablo::train::blocks::Blocks;
 use diablo::train::config::Method;
 use diablo::train::{RunConfig, Trainer};
 use eframe::egui::{self, Theme};
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, SnapshotOptions, SnapshotResults};
 use std::collections::HashMap;
 use std::path::Path;
@@ -247,6 +247,8 @@ fn errors_stand_where_they_arise_and_say_what_to_do() {
     app.state_mut().shared.run.blocks = Some(Blocks::One(7));
     settle(&mut app, "cannot be cut into 7 diagonal blocks");
     assert!(label(&app, "the nearest numbers that work"));
+    app.run_steps(2);
+    assert!(app.get_by_label("Start training").accesskit_node().is_disabled());
     picture(&mut app, "method-error-light");
     app.state_mut().shared.run.blocks = Some(Blocks::One(16));
     // A machine that is too small for it.
@@ -306,4 +308,41 @@ fn a_run_is_exported_with_the_lines_that_load_it() {
     // The same folder again is refused: it is not empty.
     app.get_all_by_label("Export").last().expect("the button").click();
     settle(&mut app, "the folder is not empty");
+}
+
+#[test]
+fn closing_during_a_run_asks() {
+    let Some(mut app) = open(Theme::Dark, 1.0) else { return };
+    let close = |app: &mut App| {
+        let viewport = app.input_mut().viewports.entry(egui::ViewportId::ROOT).or_default();
+        viewport.events.push(egui::ViewportEvent::Close);
+        app.step();
+        app.run_steps(2);
+    };
+    close(&mut app);
+    assert!(!label(&app, "Save and close"), "with nothing to lose nothing is asked");
+    app.state_mut().shared.live.state = Some(diablo::train::driver::State::Running);
+    app.run_steps(2);
+    close(&mut app);
+    assert!(label(&app, "Save and close"));
+    app.get_by_label("Keep training").click();
+    app.run_steps(3);
+    assert!(!label(&app, "Save and close"));
+}
+
+#[test]
+fn every_shortcut_does_what_its_menu_says() {
+    let Some(mut app) = open(Theme::Dark, 1.0) else { return };
+    for (key, view) in [(egui::Key::Num2, View::Data), (egui::Key::Num9, View::Learn), (egui::Key::Num4, View::Train)] {
+        app.key_press_modifiers(egui::Modifiers::COMMAND, key);
+        app.run_steps(3);
+        assert_eq!(app.state().view(), view);
+    }
+    app.key_press_modifiers(egui::Modifiers::COMMAND.plus(egui::Modifiers::SHIFT), egui::Key::T);
+    app.run_steps(3);
+    assert_eq!((app.ctx.theme(), app.state().shared.settings.theme), (Theme::Light, egui::ThemePreference::Light));
+    app.get_by_label("View").click();
+    app.run_steps(3);
+    assert!(label(&app, "Light or dark") && label(&app, "Zoom in"));
+    picture(&mut app, "menu-light");
 }

@@ -224,7 +224,7 @@ impl ExportPage {
             self.target = platform::free_folder(&folder, &format!("{}-{end}", found.record.name())).display().to_string();
         }
         field(ui, "Into", "A folder; it is made, and must be empty", |ui| {
-            let room = (ui.available_width() - 90.0).max(100.0);
+            let room = (ui.available_width() - 80.0).max(100.0);
             ui.add(TextEdit::singleline(&mut self.target).desired_width(room));
             if ui.button("Browse…").clicked() {
                 self.pick(ui.ctx(), true);

@@ -65,7 +65,7 @@ impl<'a> Picture<'a> {
         let (area, response) = ui.allocate_exact_size(outer, Sense::HOVER);
         let said = format!("{}: {} by {}. {}", self.name, m.rows, m.cols, self.note);
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &said));
-        let rect = Rect::from_min_size(Pos2::new(area.center().x - 0.5 * extent.x, area.top()), extent);
+        let rect = Rect::from_min_size(Pos2::new((area.center().x - 0.5 * extent.x).round(), area.top().round()), extent);
         let full = if self.full > 0.0 { self.full } else { m.largest().max(f32::MIN_POSITIVE) };
         let place = |r: usize, c: usize, rows: usize, cols: usize| {
             Rect::from_min_size(rect.min + Vec2::new(c as f32, r as f32) * cell, Vec2::new(cols as f32, rows as f32) * cell)
@@ -75,7 +75,7 @@ impl<'a> Picture<'a> {
             for c in 0..m.cols {
                 let colour = shade(t, m.at(r, c) / full);
                 let colour = if (self.lit)(r, c) { colour } else { t.raised.lerp_to_gamma(colour, 0.18) };
-                mesh.add_colored_rect(place(r, c, 1, 1).shrink(if cell > 6.0 { 0.4 } else { 0.0 }), colour);
+                mesh.add_colored_rect(place(r, c, 1, 1), colour);
             }
         }
         let painter = ui.painter();

@@ -150,6 +150,10 @@ impl LearnPage {
             }
         }
         page(ui, "Learn", "How diagonal blocks work, in seven steps", |ui| {
+            // In a small window the step itself is what there is room for; the arrows lead on.
+            if ui.available_width() < 640.0 {
+                return self.step(ui, shared);
+            }
             split(ui, 250.0, &mut (self, shared), |ui, (page, _)| page.contents(ui), |ui, (page, shared)| page.step(ui, shared));
         });
     }
@@ -167,7 +171,7 @@ impl LearnPage {
     fn step(&mut self, ui: &mut Ui, shared: &mut Shared) {
         let step = &STEPS[self.at];
         let t = tokens(ui);
-        card(ui, step.title, |ui| {
+        card(ui, &format!("{} of {}: {}", self.at + 1, STEPS.len(), step.title), |ui| {
             ui.scope(|ui| {
                 ui.set_max_width(700.0_f32.min(ui.available_width()));
                 ui.label(RichText::new(step.text).color(t.text));
