@@ -20,6 +20,10 @@
 
 pub mod blocks;
 pub mod compare;
+mod compare_again;
+mod compare_export;
+mod compare_plot;
+mod compare_table;
 pub mod data;
 pub mod export;
 pub mod icons;
@@ -34,6 +38,8 @@ pub mod settings;
 pub mod shared;
 pub mod shell;
 pub mod talk;
+mod talk_thread;
+mod talk_turn;
 pub mod theme;
 pub mod train;
 pub mod trouble;

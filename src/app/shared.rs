@@ -189,6 +189,8 @@ pub struct Shared {
     pub status: RunStatus,
     /// What was asked of the run and not yet taken.
     pub commands: Vec<Command>,
+    /// Runs that wait for the one that goes on to end; the engine starts the first of them then.
+    pub queue: std::collections::VecDeque<RunConfig>,
     /// What stays from one start to the next.
     pub settings: Settings,
     /// Where a view wants the person to be; the shell follows in the next frame.
