@@ -2,6 +2,7 @@
 
 pub mod decoder;
 pub mod sample;
+pub mod together;
 
 pub use decoder::Decoder;
 pub use sample::{Sampler, Sampling};

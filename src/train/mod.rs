@@ -1,8 +1,10 @@
 //! The run: its options, schedule, metrics, checkpoints and pictures.
 
+pub mod adapters;
 pub mod blocks;
 pub mod checkpoint;
 pub mod choice;
+pub mod compare;
 pub mod config;
 pub mod config_file;
 pub mod curve;

@@ -3,7 +3,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 mod svg;
 #[cfg(not(target_arch = "wasm32"))]
-pub use svg::{loss_plot, loss_svg};
+pub use svg::{Picture, log_marks, loss_plot};
 
 /// Draws nothing: a worker has no fonts to measure, and a page draws its own plots.
 ///

@@ -1,87 +1,243 @@
-//! Drawing it.
+//! Drawing it: SVG and PNG.
 
 use super::{Series, SeriesLook};
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
 use crate::train::curve::smoothed;
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use std::ops::Range;
 use std::path::Path;
 
-/// Blue, orange, green, purple, red: apart for most colour-blind eyes, too.
-const COLOURS: [RGBColor; 5] =
-    [RGBColor(31, 99, 180), RGBColor(213, 94, 0), RGBColor(0, 130, 90), RGBColor(130, 80, 160), RGBColor(180, 30, 50)];
+/// A plot: what it shows and how its axes are called.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Picture {
+    /// Above it; may be empty.
+    pub title: String,
+    /// The x axis.
+    pub x: String,
+    /// The y axis.
+    pub y: String,
+    /// Whether the y axis is logarithmic. Then what is not above 0 is left out.
+    pub log: bool,
+    /// What is drawn.
+    pub series: Vec<Series>,
+}
+
+/// Blue, orange, green, purple, pink, teal, olive: apart for most colour-blind eyes, too, and dark enough for white paper.
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(31, 99, 180),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 130, 90),
+    RGBColor(114, 65, 194),
+    RGBColor(191, 45, 105),
+    RGBColor(13, 123, 137),
+    RGBColor(125, 106, 0),
+];
 const INK: RGBColor = RGBColor(45, 50, 56);
 const GRID: RGBColor = RGBColor(228, 231, 235);
 const PAPER: RGBColor = RGBColor(255, 255, 255);
 const SIZE: (u32, u32) = (900, 520);
 const FONT: &str = "sans-serif";
+/// Pixels of a PNG for each unit of the drawing: sharp on a dense display and on paper.
+#[cfg(not(target_arch = "wasm32"))]
+const DENSITY: u32 = 2;
+
+type Drawn<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Draws the series into an SVG file, which is replaced as a whole.
 pub fn loss_plot(path: &Path, series: &[Series], title: &str) -> Result<()> {
-    let svg =
-        loss_svg(series, title).map_err(|e| Error::input(path.display().to_string(), format!("the plot cannot be drawn: {e}"), ""))?;
+    let picture = Picture { title: title.into(), x: "step".into(), y: "loss".into(), log: false, series: series.to_vec() };
+    let svg = picture.svg().map_err(|e| Error::input(path.display().to_string(), format!("the plot cannot be drawn: {e}"), ""))?;
     atomic_write(path, |w| w.write_all(svg.as_bytes()).map_err(Error::io(path)))
 }
 
-/// Draws the series as SVG text.
-pub fn loss_svg(series: &[Series], title: &str) -> std::result::Result<String, Box<dyn std::error::Error>> {
-    let series: Vec<Series> = series.iter().map(finite).filter(|s| !s.points.is_empty()).collect();
-    let ((x0, x1), (y0, y1)) = (x_range(&series), y_range(&series));
-    let mut svg = String::new();
+impl Picture {
+    /// As SVG text.
+    ///
+    /// # Errors
+    /// Where the drawing library gives up.
+    pub fn svg(&self) -> Drawn<String> {
+        ready();
+        let mut svg = String::new();
+        self.draw(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(), 1)?;
+        Ok(svg)
+    }
+
+    /// As a PNG file's bytes, twice as dense as the SVG.
+    ///
+    /// # Errors
+    /// As [`Picture::svg`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn png(&self) -> Drawn<Vec<u8>> {
+        ready();
+        let (width, height) = (DENSITY * SIZE.0, DENSITY * SIZE.1);
+        let mut pixels = vec![255; (3 * width * height) as usize];
+        self.draw(&BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area(), DENSITY)?;
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, width, height);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder.write_header()?.write_image_data(&pixels)?;
+        Ok(bytes)
+    }
+
+    /// Draws it; `k` is the size of a unit.
+    fn draw<D: DrawingBackend>(&self, root: &DrawingArea<D, Shift>, k: u32) -> Drawn<()>
+    where
+        D::ErrorType: 'static,
     {
-        let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        let px = k as i32;
+        let series: Vec<Series> = self.series.iter().map(|s| drawable(s, self.log)).filter(|s| !s.points.is_empty()).collect();
+        let ((x0, x1), (y0, y1)) = (x_range(&series), y_range(&series));
         root.fill(&PAPER)?;
         // The longest title that fits; the picture has a fixed width.
-        let title = shortened(title, 80);
-        root.draw(&Text::new(title, (SIZE.0 as i32 / 2, 16), font(20).pos(Pos::new(HPos::Center, VPos::Top))))?;
-        let body = root.margin(50, 12, 12, 24);
-        let mut chart = ChartBuilder::on(&body).x_label_area_size(46).y_label_area_size(64).build_cartesian_2d(x0..x1, y0..y1)?;
+        let title = shortened(&self.title, 80);
+        root.draw(&Text::new(title, (px * SIZE.0 as i32 / 2, px * 16), font(20 * k).pos(Pos::new(HPos::Center, VPos::Top))))?;
+        let top = if self.title.is_empty() { 16 } else { 50 };
+        let body = root.margin(px * top, px * 12, px * 12, px * 24);
+        let mut chart = ChartBuilder::on(&body)
+            .x_label_area_size(46 * k)
+            .y_label_area_size(64 * k)
+            .build_cartesian_2d(x0..x1, Axis { low: y0, high: y1, log: self.log })?;
         let decimals = decimals(y1 - y0);
+        let label = |y: &f64| if self.log { plain(10f64.powf(*y)) } else { format!("{y:.decimals$}") };
         chart
             .configure_mesh()
             .disable_x_mesh()
             .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_style(INK.mix(0.6))
-            .x_desc("step")
-            .y_desc("loss")
+            .bold_line_style(GRID.stroke_width(k))
+            .axis_style(INK.mix(0.6).stroke_width(k))
+            .x_desc(self.x.as_str())
+            .y_desc(self.y.as_str())
             .x_labels(8)
             .y_labels(8)
-            .x_label_formatter(&|x| if x.fract().abs() < 1e-6 { format!("{x:.0}") } else { String::new() })
-            .y_label_formatter(&|y| format!("{y:.decimals$}"))
-            .label_style(font(14))
-            .axis_desc_style(font(15))
+            .x_label_formatter(&|x| if x.fract().abs() < 1e-6 { counted(*x) } else { String::new() })
+            .y_label_formatter(&label)
+            .label_style(font(14 * k))
+            .axis_desc_style(font(15 * k))
             .draw()?;
         // Plotters does not cut at the frame, so rare spikes above it are cut here.
         let inside = |p: &(f64, f64)| (p.0, p.1.clamp(y0, y1));
         for s in series.iter().filter(|s| s.look == SeriesLook::Curve) {
-            chart.draw_series(LineSeries::new(s.points.iter().map(inside), colour(s).mix(0.22).stroke_width(1)))?;
+            chart.draw_series(LineSeries::new(s.points.iter().map(inside), colour(s).mix(0.22).stroke_width(k)))?;
         }
         for s in &series {
             let colour = colour(s);
             match s.look {
                 SeriesLook::Curve => {
-                    let line = LineSeries::new(smoothed(&s.points).iter().map(inside), colour.stroke_width(2));
-                    let key = move |(x, y)| PathElement::new(vec![(x, y), (x + 22, y)], colour.stroke_width(3));
+                    let line = LineSeries::new(smoothed(&s.points).iter().map(inside), colour.stroke_width(2 * k));
+                    let key = move |(x, y)| PathElement::new(vec![(x, y), (x + 22 * px, y)], colour.stroke_width(3 * k));
                     chart.draw_series(line)?.label(shortened(&s.name, 60)).legend(key);
                 }
                 SeriesLook::Points => {
-                    chart.draw_series(DashedLineSeries::new(s.points.iter().map(inside), 5, 4, colour.mix(0.8).stroke_width(1)))?;
-                    let dots = s.points.iter().map(|p| Circle::new(inside(p), 4, colour.filled()));
-                    let key = move |(x, y)| Circle::new((x + 11, y), 4, colour.filled());
+                    let line = DashedLineSeries::new(s.points.iter().map(inside), 5 * k, 4 * k, colour.mix(0.8).stroke_width(k));
+                    chart.draw_series(line)?;
+                    let dots = s.points.iter().map(|p| Circle::new(inside(p), 4 * k, colour.filled()));
+                    let key = move |(x, y)| Circle::new((x + 11 * px, y), 4 * k, colour.filled());
                     chart.draw_series(dots)?.label(shortened(&s.name, 60)).legend(key);
                 }
             }
         }
         if !series.is_empty() {
             let mut legend = chart.configure_series_labels();
-            legend.position(SeriesLabelPosition::UpperRight).margin(10).legend_area_size(30);
-            legend.background_style(PAPER.mix(0.9)).border_style(GRID).label_font(font(14)).draw()?;
+            legend.position(SeriesLabelPosition::UpperRight).margin(10 * k).legend_area_size(30 * k);
+            legend.background_style(PAPER.mix(0.9)).border_style(GRID.stroke_width(k)).label_font(font(14 * k)).draw()?;
         }
         root.present()?;
+        Ok(())
     }
-    Ok(svg)
+}
+
+/// Gives the drawing library letters to measure and to draw with, once. A browser has its own.
+fn ready() {
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        // Without them drawing fails and says so.
+        ONCE.call_once(|| drop(plotters::style::register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)));
+    }
+}
+
+/// The y axis: losses, or their logarithms with marks where the losses are round.
+struct Axis {
+    low: f64,
+    high: f64,
+    log: bool,
+}
+
+impl Ranged for Axis {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        let share = (value - self.low) / (self.high - self.low).max(f64::MIN_POSITIVE);
+        limit.0 + (share * f64::from(limit.1 - limit.0)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        if hint.weight().allow_light_points() {
+            return Vec::new();
+        }
+        if self.log { log_marks(self.low, self.high) } else { marks(self.low, self.high, hint.max_num_points()) }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.low..self.high
+    }
+}
+
+impl ValueFormatter<f64> for Axis {
+    fn format(value: &f64) -> String {
+        plain(*value)
+    }
+}
+
+/// Round numbers from `low` to `high`, at most so many.
+pub fn marks(low: f64, high: f64, most: usize) -> Vec<f64> {
+    let rough = (high - low) / most.max(1) as f64;
+    if !rough.is_finite() || rough <= 0.0 {
+        return Vec::new();
+    }
+    let ten = 10f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * ten).into_iter().find(|s| *s >= rough * (1.0 - 1e-9)).unwrap_or(10.0 * ten);
+    let first = (low / step).ceil();
+    let count = ((high / step).floor() - first).clamp(-1.0, 1000.0) as i64;
+    (0..=count).map(|i| (first + i as f64) * step).collect()
+}
+
+/// The logarithms of round numbers between two logarithms: 1, 2, 5 of each power of ten, more where that would be too few.
+pub fn log_marks(low: f64, high: f64) -> Vec<f64> {
+    if high - low > 12.0 {
+        return marks(low, high, 12).into_iter().filter(|y| y.fract() == 0.0).collect();
+    }
+    let within = |digits: &[f64]| -> Vec<f64> {
+        let powers = low.floor() as i32..=high.ceil() as i32;
+        let all = powers.flat_map(|p| digits.iter().map(move |d| (d * 10f64.powi(p)).log10()));
+        all.filter(|y| (low..=high).contains(y)).collect()
+    };
+    [&[1.0][..], &[1.0, 2.0, 5.0], &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0]]
+        .into_iter()
+        .map(within)
+        .find(|found| found.len() >= 4)
+        .unwrap_or_else(|| marks(10f64.powf(low), 10f64.powf(high), 6).into_iter().map(f64::log10).filter(|y| y.is_finite()).collect())
+}
+
+/// A number with as many digits as it needs.
+fn plain(x: f64) -> String {
+    if x == 0.0 || (1e-3..1e6).contains(&x.abs()) { format!("{}", (x * 1e6).round() / 1e6) } else { format!("{x:.1e}") }
+}
+
+/// A count, short where it is large: 250000 is `250k`.
+fn counted(x: f64) -> String {
+    match x.abs() {
+        ..1e5 => format!("{x:.0}"),
+        1e5..1e8 => format!("{}k", x / 1e3),
+        1e8..1e11 => format!("{}M", x / 1e6),
+        _ => format!("{x:.1e}"),
+    }
 }
 
 fn font(size: u32) -> TextStyle<'static> {
@@ -92,8 +248,10 @@ fn colour(s: &Series) -> RGBColor {
     COLOURS[s.colour % COLOURS.len()]
 }
 
-fn finite(s: &Series) -> Series {
-    let points = s.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+/// What can be drawn of it; on a logarithmic axis, its logarithms.
+fn drawable(s: &Series, log: bool) -> Series {
+    let y = |y: f64| if log { y.log10() } else { y };
+    let points = s.points.iter().map(|p| (p.0, y(p.1))).filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
     Series { points, ..s.clone() }
 }
 
@@ -180,8 +338,31 @@ mod tests {
             vec![one(vec![(1.0, 1e-9), (2.0, 2e-9)], SeriesLook::Curve)],
         ];
         for series in cases {
-            let svg = loss_svg(&series, &"long title ".repeat(30)).expect("draws");
+            let svg = Picture { title: "long title ".repeat(30), x: "step".into(), y: "loss".into(), log: false, series: series.clone() }
+                .svg()
+                .expect("draws");
             assert!(svg.trim_end().ends_with("</svg>") && !svg.contains("NaN") && !svg.contains("a < b"), "{series:?}");
+        }
+    }
+
+    #[test]
+    fn a_logarithmic_axis_has_round_marks() {
+        let losses = |y: Vec<f64>| y.into_iter().map(|y| (1e3 * 10f64.powf(y)).round() / 1e3).collect::<Vec<_>>();
+        assert_eq!(losses(log_marks(-1.05, 1.4)), [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0]);
+        assert_eq!(losses(log_marks(0.25, 0.66)), [2.0, 2.5, 3.0, 3.5, 4.0, 4.5]);
+        assert_eq!(losses(log_marks(0.301, 0.322)), [2.0, 2.02, 2.04, 2.06, 2.08]);
+        assert!(log_marks(0.0, 0.0).is_empty());
+        assert_eq!(marks(0.1, 0.95, 5), [0.2, 0.4, 0.6000000000000001, 0.8]);
+        let series = run("DiaBlo", 0, 0.02);
+        let picture = Picture { title: String::new(), x: "tokens".into(), y: "training loss".into(), log: true, series };
+        let svg = picture.svg().expect("draws");
+        for text in ["tokens", "training loss", "DiaBlo"] {
+            assert!(svg.contains(text), "{text}");
+        }
+        let png = picture.png().expect("draws");
+        assert!(png.starts_with(b"\x89PNG") && png.len() > 10_000);
+        if let Some(keep) = std::env::var_os("DIABLO_TEST_KEEP_PLOT") {
+            std::fs::write(Path::new(&keep).with_extension("png"), png).expect("copies");
         }
     }
 }

@@ -1,0 +1,48 @@
+//! Which of some folders hold an adapter, and whose.
+
+use super::config::RunConfig;
+use super::run_folder::CONFIG_FILE;
+use crate::files;
+use crate::generate::together::has_adapter;
+use std::path::{Path, PathBuf};
+
+/// An adapter that can be spoken with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The folder's own name.
+    pub name: String,
+    /// The options of the run that made it, where it was one of this program's.
+    pub run: Option<RunConfig>,
+}
+
+impl Found {
+    /// The adapter in a folder, if one is there.
+    pub fn look(folder: &Path) -> Option<Self> {
+        if !has_adapter(folder) {
+            return None;
+        }
+        let path = folder.join(CONFIG_FILE);
+        let run = if files::is_file(&path) { RunConfig::from_toml_file(&path).ok() } else { None };
+        let name = folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned());
+        Some(Self { folder: folder.to_path_buf(), name, run })
+    }
+
+    /// What made it, for people.
+    pub fn method(&self) -> String {
+        use super::compare::Size;
+        match self.run.as_ref().map(Size::of) {
+            Some(Size::Blocks(Some(blocks))) => format!("diablo, {blocks} blocks"),
+            Some(Size::Blocks(None)) => "diablo".into(),
+            Some(Size::Rank(rank)) => format!("lora, rank {rank}"),
+            Some(Size::Whole) => "full".into(),
+            None => "adapter".into(),
+        }
+    }
+
+    /// Whether it was made on another model than this one, as far as is known.
+    pub fn is_of_another(&self, model: &Path) -> bool {
+        self.run.as_ref().is_some_and(|run| run.model != model)
+    }
+}
