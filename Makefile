@@ -1,7 +1,7 @@
 # The two commands a newcomer needs: `make demo` and `make test`. Both need Rust (rustup.rs) and nothing else.
 CARGO ?= cargo
 
-.PHONY: help demo test bench lint doc base-model web serve web-test
+.PHONY: help demo test bench lint doc base-model app screenshots web serve web-test
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,12 @@ base-model: ## make the bundled base model again; see assets/README.md
 
 doc: ## the library's documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
+
+app: ## the window
+	$(CARGO) run --release --quiet -- app
+
+screenshots: ## pictures of every page of the app, into target/screenshots
+	@tests/screenshots.sh
 
 web: ## the page: web/dist, for any static host
 	$(CARGO) run --quiet --manifest-path web/xtask/Cargo.toml -- build

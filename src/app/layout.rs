@@ -1,6 +1,7 @@
 //! The pieces that every page is made of: its heading, cards, rows of a form, tables of facts, an empty page, a progress line.
 
 use super::jobs::Progress;
+use super::shared::{Shared, View};
 use super::theme::{self, space, tokens};
 use eframe::egui::{self, Align, CornerRadius, Frame, Layout, Margin, Rect, Response, RichText, ScrollArea, Stroke, Ui, UiBuilder, Vec2};
 
@@ -25,10 +26,15 @@ pub fn page_with<S>(
             ui.set_min_height(26.0);
             ui.label(RichText::new(title).text_style(theme::page_style()).color(t.text_strong));
             ui.add_space(space::TIGHT);
-            let left = ui.cursor().left();
-            let actions = ui.with_layout(Layout::right_to_left(Align::Center), |ui| actions(ui, state)).response.rect;
+            let (left, row) = (ui.cursor().left(), ui.max_rect().y_range());
+            let controls = ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                // In line with the cards' edge.
+                ui.add_space(space::TIGHT);
+                actions(ui, state);
+                ui.cursor().right()
+            });
             // What is left between heading and controls; in a small window the line is cut there.
-            let between = Rect::from_x_y_ranges(left..=actions.left().max(left + 1.0), actions.y_range());
+            let between = Rect::from_x_y_ranges(left..=controls.inner.max(left + 1.0), row);
             let mut line = ui.new_child(UiBuilder::new().max_rect(between).layout(Layout::left_to_right(Align::Center)));
             line.add(egui::Label::new(RichText::new(what).color(t.text_weak)).truncate());
         });
@@ -61,10 +67,13 @@ pub fn card<R>(ui: &mut Ui, title: &str, body: impl FnOnce(&mut Ui) -> R) -> (Re
     (shown.response, shown.inner)
 }
 
+/// The least width of a page's second column: it goes below the first where it would have less.
+const NARROWEST: f32 = 380.0;
+
 /// Two columns: one `left` points wide and the rest; below each other where there is no room for both.
 pub fn split<S>(ui: &mut Ui, left: f32, state: &mut S, first: impl FnOnce(&mut Ui, &mut S), second: impl FnOnce(&mut Ui, &mut S)) {
     let full = ui.available_rect_before_wrap();
-    if full.width() < 1.7 * left {
+    if full.width() - left < NARROWEST {
         first(ui, state);
         gap(ui);
         second(ui, state);
@@ -104,6 +113,18 @@ pub fn field<R>(ui: &mut Ui, name: &str, explain: &str, control: impl FnOnce(&mu
     .inner
 }
 
+/// A table of facts: name and value. In two halves beside each other where there is room for both.
+pub fn wide_facts(ui: &mut Ui, id: &str, rows: &[(&str, String)]) {
+    if ui.available_width() < 560.0 {
+        return facts(ui, id, rows);
+    }
+    let (first, second) = rows.split_at(rows.len().div_ceil(2));
+    ui.columns_const(|[left, right]| {
+        facts(left, &format!("{id} 1"), first);
+        facts(right, &format!("{id} 2"), second);
+    });
+}
+
 /// A table of facts: name and value.
 pub fn facts(ui: &mut Ui, id: &str, rows: &[(&str, String)]) {
     let t = tokens(ui);
@@ -114,6 +135,13 @@ pub fn facts(ui: &mut Ui, id: &str, rows: &[(&str, String)]) {
             ui.end_row();
         }
     });
+}
+
+/// The button that leads on to the next page.
+pub fn next(ui: &mut Ui, enabled: bool, shared: &mut Shared, view: View) {
+    if primary(ui, enabled, &format!("Next: {} ›", view.name())).clicked() {
+        shared.go(view);
+    }
 }
 
 /// The one button of a group that is meant to be pressed next.

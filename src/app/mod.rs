@@ -18,6 +18,7 @@
 //!   that the walk in Learn speaks of calls [`Shared::light_up`] with its rectangle.
 //! - **The system.** Files, threads, dialogs and clocks are in [`platform`] alone, so that the same pages run in a browser.
 
+pub mod actions;
 pub mod blocks;
 pub mod compare;
 pub mod curves;

@@ -1,6 +1,6 @@
 //! Model: choose one, and see what it is before anything is trained.
 
-use super::layout::{card, facts, gap, grouped, page, primary, split, working};
+use super::layout::{card, facts, gap, grouped, next, page_with, primary, split, wide_facts, working};
 use super::platform::{self, Ask};
 use super::shared::{Shared, Spot, View};
 use super::theme::{space, tokens};
@@ -33,14 +33,14 @@ impl ModelPage {
                 shared.open_model(ui.ctx(), folder);
             }
         }
-        page(ui, "Model", "What is fine-tuned", |ui| {
+        let actions = |ui: &mut Ui, (_, shared): &mut (&mut Self, &mut Shared)| next(ui, shared.model.value.is_some(), shared, View::Data);
+        page_with(ui, "Model", "What is fine-tuned", &mut (self, shared), actions, |ui, both| {
             split(
                 ui,
                 360.0,
-                &mut (self, shared),
+                both,
                 |ui, (page, shared)| {
                     page.picker(ui, shared);
-                    gap(ui);
                     recent(ui, shared);
                 },
                 |ui, (_, shared)| match shared.model.value.clone() {
@@ -105,6 +105,7 @@ fn recent(ui: &mut Ui, shared: &mut Shared) {
     if models.is_empty() {
         return;
     }
+    gap(ui);
     let enabled = !shared.status.state.is_active();
     card(ui, "Recent", |ui| {
         ui.add_enabled_ui(enabled, |ui| {
@@ -151,7 +152,7 @@ fn describe(ui: &mut Ui, model: &super::opened::OpenModel) {
     } else {
         format!("{} of {}; {} for keys and values", c.num_attention_heads, c.head_dim, c.num_key_value_heads)
     };
-    facts(
+    wide_facts(
         ui,
         "model facts",
         &[

@@ -63,6 +63,11 @@ pub fn free_folder(folder: &Path, name: &str) -> PathBuf {
     (2..).map(|n| folder.join(format!("{name}-{n}"))).find(|path| !path.exists()).unwrap_or(first)
 }
 
+/// The same place, named from the root: what is pasted elsewhere must lead there from anywhere.
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
 /// Whether this is a folder that is there.
 pub fn is_folder(path: &Path) -> bool {
     path.is_dir()
@@ -100,6 +105,17 @@ pub fn pick(ctx: &egui::Context, ask: Ask, title: &str, start: Option<&Path>) ->
         ),
     };
     Job::start(ctx, move |_| Ok(pollster::block_on(answer).map(|handle| handle.path().to_path_buf())))
+}
+
+/// Makes a folder, or takes one that is empty.
+///
+/// # Errors
+/// Where it holds something already, or cannot be made.
+pub fn make_empty(folder: &Path) -> Result<()> {
+    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Error::usage(format!("{}: the folder is not empty", folder.display()), "name a new folder"));
+    }
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))
 }
 
 /// Writes a small file that a person asked for.

@@ -124,7 +124,7 @@ const LIGHT: Tokens = Tokens {
     warn_soft: rgb(0xfc_f0d9),
     bad: rgb(0xbe_2b22),
     bad_soft: rgb(0xfb_e4e2),
-    series: [rgb(0x0b_62cc), rgb(0xc0_5900), rgb(0x12_7a4a), rgb(0x72_41c2), rgb(0xbf_2d69), rgb(0x0d_7b89), rgb(0x7d_6a00)],
+    series: [rgb(0x0b_62cc), rgb(0xab_4f00), rgb(0x12_7a4a), rgb(0x72_41c2), rgb(0xbf_2d69), rgb(0x0d_7b89), rgb(0x7d_6a00)],
 };
 
 /// The tokens of the theme that is shown.

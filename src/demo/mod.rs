@@ -3,6 +3,7 @@
 //! The base model has read stories about animals and has never seen a question. Fine-tuning teaches it to answer. The questions
 //! that are scored are about animals that no trained question is about, so answers learned by heart are worth nothing.
 
+pub mod lesson;
 pub mod tokenizer;
 pub mod world;
 

@@ -41,18 +41,16 @@ pub struct Smaller {
 }
 
 impl Estimate {
-    /// Lays out the run. `lengths` are the rows' lengths, cut as the run cuts them; without any, rows are taken to be as long as
+    /// Lays out the run. `writes` are the tokens of a text that it writes between steps, its prompt counted in; 0 for none. `lengths` are the rows' lengths, cut as the run cuts them; without any, rows are taken to be as long as
     /// they may be. `available` are the bytes that the device can give, where that is known.
     ///
     /// # Errors
     /// Where options contradict each other or the model.
-    pub fn new(run: &RunConfig, source: &Source, lengths: &[usize], limits: Limits, available: Option<u64>) -> Result<Self> {
+    pub fn new(run: &RunConfig, source: &Source, lengths: &[usize], writes: usize, limits: Limits, available: Option<u64>) -> Result<Self> {
         run.validate_options()?;
         let config = &source.config;
         let (spec, _) = resolve::adapter(run, config)?;
         let formats = source.formats()?;
-        // Without its tokenizer a prompt is taken to be as long as its bytes.
-        let writes = run.sample_prompt.as_ref().map_or(0, |p| (p.len() + run.sample_tokens).min(config.max_position_embeddings));
         let shape = resolve::shape(run, crate::data::buckets(lengths, run.batch_size, run.seq_len, rows::BUCKETS), writes);
         let bytes = |shape: &Shape| Ok::<_, crate::error::Error>(Program::new(config, &formats, &spec, shape, limits)?.estimate());
         let memory = bytes(&shape)?;
@@ -114,7 +112,7 @@ mod tests {
     fn more_blocks_train_less() {
         let at = |n| {
             let run = RunConfig { blocks: Some(Blocks::One(n)), batch_size: 4, seq_len: 64, ..RunConfig::default() };
-            Estimate::new(&run, &demo(), &[], Limits::NONE, None).expect("it divides")
+            Estimate::new(&run, &demo(), &[], 0, Limits::NONE, None).expect("it divides")
         };
         let (few, many) = (at(4), at(16));
         assert_eq!(few.trainable, 4 * many.trainable);
@@ -125,19 +123,19 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_answered_with_what_does() {
         let run = RunConfig { batch_size: 8, accumulate: 2, seq_len: 256, ..RunConfig::default() };
-        let whole = Estimate::new(&run, &demo(), &[], Limits::NONE, None).expect("lays out").memory.total();
-        let tight = Estimate::new(&run, &demo(), &[], Limits::NONE, Some(whole / 4)).expect("lays out");
+        let whole = Estimate::new(&run, &demo(), &[], 0, Limits::NONE, None).expect("lays out").memory.total();
+        let tight = Estimate::new(&run, &demo(), &[], 0, Limits::NONE, Some(whole / 4)).expect("lays out");
         let smaller = tight.smaller.expect("something fits");
         assert!(smaller.bytes <= whole / 4);
         assert_eq!(smaller.batch_size * smaller.accumulate, 16);
-        let none = Estimate::new(&run, &demo(), &[], Limits::NONE, Some(1)).expect("lays out");
+        let none = Estimate::new(&run, &demo(), &[], 0, Limits::NONE, Some(1)).expect("lays out");
         assert_eq!(none.smaller, None);
     }
 
     #[test]
     fn options_that_cannot_be_are_errors() {
         let run = RunConfig { blocks: Some(Blocks::One(7)), ..RunConfig::default() };
-        let error = Estimate::new(&run, &demo(), &[], Limits::NONE, None).expect_err("7 does not divide");
+        let error = Estimate::new(&run, &demo(), &[], 0, Limits::NONE, None).expect_err("7 does not divide");
         assert!(error.hint().is_some_and(|h| h.contains("nearest")));
     }
 }

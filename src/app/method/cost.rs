@@ -26,7 +26,9 @@ pub fn show(ui: &mut Ui, shared: &mut Shared, slot: &Slot<Estimate>) {
     };
     // The last numbers stay while options are being typed that cannot be; they are told to be old.
     ui.add_enabled_ui(slot.error.is_none(), |ui| numbers(ui, shared, estimate));
-    fit(ui, shared, estimate);
+    if slot.error.is_none() {
+        fit(ui, shared, estimate);
+    }
 }
 
 fn numbers(ui: &mut Ui, shared: &Shared, estimate: &Estimate) {

@@ -51,7 +51,8 @@ pub struct MethodPage {
 impl MethodPage {
     /// Draws the page.
     pub fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        let actions = |ui: &mut Ui, (_, shared): &mut (&mut Self, &mut Shared)| options::start(ui, shared);
+        let actions =
+            |ui: &mut Ui, (page, shared): &mut (&mut Self, &mut Shared)| options::start(ui, shared, page.estimate.error.is_none());
         page_with(ui, "Method", "What trains, and what it costs", &mut (self, shared), actions, |ui, (page, shared)| {
             if shared.model.value.is_none() {
                 if empty(ui, "No model is open", "What can train, and in how many blocks, depends on the model.", "Choose a model") {
@@ -95,7 +96,8 @@ impl MethodPage {
             if asked.run.too_long == TooLong::Drop {
                 lengths.retain(|length| *length <= asked.run.seq_len);
             }
-            Estimate::new(&asked.run, &asked.model.source, &lengths, Limits::NONE, asked.free)
+            let writes = asked.model.writes(asked.run.sample_prompt.as_deref().unwrap_or_default(), asked.run.sample_tokens);
+            Estimate::new(&asked.run, &asked.model.source, &lengths, writes, Limits::NONE, asked.free)
         });
     }
 

@@ -250,10 +250,10 @@ fn more(ui: &mut Ui, shared: &mut Shared) {
     }
 }
 
-/// The button that begins the run.
-pub fn start(ui: &mut Ui, shared: &mut Shared) {
+/// The button that begins the run. `sound`: the options fit the model.
+pub fn start(ui: &mut Ui, shared: &mut Shared, sound: bool) {
     let active = shared.status.state.is_active();
-    if primary(ui, !active && shared.missing().is_none(), "Start training").clicked() {
+    if primary(ui, sound && !active && shared.missing().is_none(), "Start training").clicked() {
         shared.commands.push(Command::Start);
         shared.go(View::Train);
     }
