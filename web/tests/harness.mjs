@@ -10,11 +10,15 @@ import { chromium } from "playwright-core";
 const here = path.dirname(fileURLToPath(import.meta.url));
 
 const BROWSER = process.env.CHROMIUM ?? "/usr/bin/chromium";
-// What keeps the browser from asking anybody anything, and WebGPU on a processor without a GPU.
-const FLAGS = [
+// What keeps the browser from asking anybody anything.
+const QUIET = [
   "--headless=new", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader",
-  "--enable-features=Vulkan", "--use-vulkan=swiftshader", "--use-angle=swiftshader",
+  "--disable-component-update", "--disable-sync",
+];
+// WebGPU on a processor without a GPU.
+const WEBGPU = [
+  "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan", "--use-vulkan=swiftshader",
+  "--use-angle=swiftshader",
 ];
 
 /** Serves web/dist; { origin, close }. */
@@ -34,10 +38,10 @@ export async function serve() {
 }
 
 /** A browser with a profile of its own; { context, close }. */
-export async function browse() {
+export async function browse({ webgpu = true } = {}) {
   const profile = await mkdtemp(path.join(tmpdir(), "diablo-browser-"));
   const context = await chromium.launchPersistentContext(profile, {
-    executablePath: BROWSER, args: FLAGS, ignoreDefaultArgs: ["--disable-gpu"], headless: true,
+    executablePath: BROWSER, args: webgpu ? [...QUIET, ...WEBGPU] : QUIET, ignoreDefaultArgs: webgpu ? ["--disable-gpu"] : [], headless: true,
   });
   return {
     context,
