@@ -147,6 +147,14 @@ impl eframe::App for DiabloApp {
         self.shared.settings.save(storage, &self.shared.run);
     }
 
+    fn raw_input_hook(&mut self, _ctx: &egui::Context, input: &mut egui::RawInput) {
+        // A pointer that happens to lie over the window has no place in the pictures.
+        if self.tour.is_some() {
+            input.events.retain(|e| !matches!(e, egui::Event::PointerMoved(_) | egui::Event::PointerButton { .. }));
+            input.events.push(egui::Event::PointerGone);
+        }
+    }
+
     fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
         visuals.panel_fill.to_normalized_gamma_f32()
     }
