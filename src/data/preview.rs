@@ -205,9 +205,11 @@ pub fn texts(tokenizer: &Tokenizer, ids: &[u32]) -> Result<Vec<String>> {
                 both.strip_prefix(&first).map_or(alone, str::to_owned)
             }
         };
-        // A part of a character has no text of its own, nor has an id that decoders leave out.
+        // A part of a character has no text of its own, nor has an id that decoders leave out. The vocabulary's sign for a blank
+        // stands for one.
         let broken = text.is_empty() || text.contains('\u{fffd}');
-        out.push(if broken { tokenizer.id_to_token(*id).unwrap_or_else(|| format!("id {id}")) } else { text });
+        let name = || tokenizer.id_to_token(*id).map_or_else(|| format!("id {id}"), |name| name.replace('\u{2581}', " "));
+        out.push(if broken { name() } else { text });
     }
     Ok(out)
 }
@@ -273,6 +275,25 @@ mod tests {
             }
             let (width, bars) = preview.histogram(512, 5);
             assert_eq!((bars.iter().sum::<usize>(), bars.len() <= 6), (preview.len(512), true), "{width}");
+        }
+    }
+
+    #[test]
+    fn texts_of_real_tokenizers_join_to_the_text() {
+        let shared = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
+        let folders = ["real/qwen2-tokenizer", "real/tinystories-656k", "reference/llama-lora/model", "reference/qwen3-diablo/model"];
+        let text = "Once upon a time,  there was\n\n\ta (small) fox -- 12 of them.";
+        let mut seen = 0;
+        for folder in folders {
+            let Ok(tokenizer) = Tokenizer::from_dir(&shared.join(folder)) else { continue };
+            let ids = tokenizer.encode(text).unwrap();
+            // Some put a blank before every text, and take it away again when they decode.
+            let joined = texts(&tokenizer, &ids).unwrap().concat();
+            assert_eq!(joined.trim_start(), tokenizer.decode(&ids, false).unwrap(), "{folder}");
+            seen += 1;
+        }
+        if seen == 0 {
+            eprintln!("skipped: no ../shared");
         }
     }
 }

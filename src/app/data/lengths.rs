@@ -109,8 +109,8 @@ fn histogram(ui: &mut Ui, width: usize, counts: &[usize], seq_len: usize) {
     };
     let bars: Vec<Bar> = counts.iter().enumerate().map(bar).collect();
     let longest = (counts.len() * width) as f64;
-    // Two marks above zero are enough to read bars by.
-    let half = round_down(counts.iter().copied().max().unwrap_or(0) as f64 / 2.0);
+    // One mark above zero is enough to read bars by.
+    let mark = round_down(counts.iter().copied().max().unwrap_or(0) as f64);
     let chart = BarChart::new("rows", bars).element_formatter(Box::new(|bar, _| bar.name.clone()));
     Plot::new("length histogram")
         .height(130.0)
@@ -122,11 +122,12 @@ fn histogram(ui: &mut Ui, width: usize, counts: &[usize], seq_len: usize) {
         .allow_boxed_zoom(false)
         .allow_axis_zoom_drag(false)
         .show_grid([false, true])
-        .grid_spacing(egui::Rangef::new(6.0, 36.0))
+        .grid_spacing(egui::Rangef::new(4.0, 24.0))
+        .grid_color(t.border)
         .include_x(0.0)
         .include_y(0.0)
         .x_axis_label("tokens of a row")
-        .y_grid_spacer(move |_| [0.0, half, 2.0 * half].map(|value| GridMark { value, step_size: half }).to_vec())
+        .y_grid_spacer(move |_| [0.0, mark].map(|value| GridMark { value, step_size: mark }).to_vec())
         .y_axis_formatter(|mark, _| grouped(mark.value as u64))
         .show(ui, |plot| {
             plot.bar_chart(chart);
