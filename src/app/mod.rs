@@ -133,6 +133,9 @@ impl eframe::App for DiabloApp {
             View::Learn => self.learn.ui(ui, shared),
         }
         self.shell.after(ui, shared);
+        if let Some(tour) = &mut self.tour {
+            tour.after(shared);
+        }
         if shared.go.is_some() {
             ui.ctx().request_repaint();
         }
@@ -180,12 +183,13 @@ pub fn run(pictures: Option<std::path::PathBuf>) -> Result<()> {
     if pictures.is_some() {
         options.persist_window = false;
     }
+    let opened = web_time::Instant::now();
     let failed = std::sync::Arc::new(std::sync::Mutex::new(None));
     let told = failed.clone();
     let open =
         move |cc: &eframe::CreationContext<'_>| -> std::result::Result<Box<dyn eframe::App>, Box<dyn std::error::Error + Send + Sync>> {
             let mut app = DiabloApp::new(cc);
-            app.tour = pictures.map(|folder| tour::Tour::new(folder, told));
+            app.tour = pictures.map(|folder| tour::Tour::new(folder, told, opened));
             Ok(Box::new(app))
         };
     eframe::run_native(platform::APP_ID, options, Box::new(open)).map_err(|error| {

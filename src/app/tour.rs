@@ -1,4 +1,5 @@
-//! `diablo app --screenshots DIR`: the app shows itself. It opens the demo, trains it, takes a picture of every page, and closes.
+//! `diablo app --screenshots DIR`: the app shows itself. It opens the demo, trains it, takes a picture of every page, says how
+//! fast it was, and closes.
 
 use super::shared::{Command, Shared, View};
 use crate::error::{Error, Result};
@@ -6,6 +7,7 @@ use crate::train::config::Method;
 use eframe::egui::{self, ColorImage, ThemePreference, ViewportCommand};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use web_time::{Duration, Instant};
 
 /// Frames between a page's opening and its picture: sizes settle, fades end, jobs answer.
 const SETTLE: u32 = 20;
@@ -33,8 +35,20 @@ struct Shot {
 
 type Taken = Arc<Mutex<Option<Arc<ColorImage>>>>;
 
+/// What a tour measures, for people who wonder.
+struct Times {
+    opened: Instant,
+    first_frame: Option<Duration>,
+    started: Option<Instant>,
+    first_loss: Option<Duration>,
+    /// The longest time that the interface took for a frame while a run went on.
+    longest: Duration,
+    frame: Instant,
+}
+
 /// A tour in progress.
 pub struct Tour {
+    times: Times,
     folder: PathBuf,
     shots: Vec<Shot>,
     next: usize,
@@ -48,8 +62,8 @@ pub struct Tour {
 }
 
 impl Tour {
-    /// A tour that puts its pictures into `folder`.
-    pub fn new(folder: PathBuf, failed: Arc<Mutex<Option<Error>>>) -> Self {
+    /// A tour that puts its pictures into `folder`, of a window that was asked for at `opened`.
+    pub fn new(folder: PathBuf, failed: Arc<Mutex<Option<Error>>>, opened: Instant) -> Self {
         let (dark, light) = (ThemePreference::Dark, ThemePreference::Light);
         let mut shots = vec![
             Shot { view: View::Train, theme: dark, when: When::Step(110) },
@@ -58,19 +72,49 @@ impl Tour {
         shots.extend([dark, light].into_iter().flat_map(|theme| View::ALL.map(|view| Shot { view, theme, when: When::Done })));
         // Before anything runs, the pages of what will.
         shots.insert(0, Shot { view: View::Method, theme: dark, when: When::Open });
-        Self { folder, shots, next: 0, shown: 0, waited: 0, begun: false, taken: None, failed }
+        let now = Instant::now();
+        let times = Times { opened, first_frame: None, started: None, first_loss: None, longest: Duration::ZERO, frame: now };
+        Self { times, folder, shots, next: 0, shown: 0, waited: 0, begun: false, taken: None, failed }
     }
 
     /// Once a frame. False when the tour is over and the window closes.
     pub fn frame(&mut self, ctx: &egui::Context, shared: &mut Shared) -> bool {
-        ctx.request_repaint();
+        self.times.frame = Instant::now();
+        self.times.first_frame.get_or_insert_with(|| self.times.opened.elapsed());
+        if shared.live.has_begun() && !shared.live.metrics.is_empty() {
+            self.times.first_loss = self.times.first_loss.or(self.times.started.map(|t| t.elapsed()));
+        }
         match self.go_on(ctx, shared) {
-            Ok(true) => return true,
-            Ok(false) => {}
+            Ok(true) => {
+                // A picture wants its frames at once; a run wants the processor.
+                ctx.request_repaint_after(if self.shown > 0 { Duration::ZERO } else { Duration::from_millis(50) });
+                return true;
+            }
+            Ok(false) => self.say(shared),
             Err(error) => *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
         }
         ctx.send_viewport_cmd(ViewportCommand::Close);
         false
+    }
+
+    /// Once a frame, after it was drawn.
+    pub fn after(&mut self, shared: &Shared) {
+        if shared.live.is_active() {
+            self.times.longest = self.times.longest.max(self.times.frame.elapsed());
+        }
+    }
+
+    /// Says what was measured, on standard output.
+    fn say(&self, shared: &Shared) {
+        let seconds = |d: Option<Duration>| d.map_or_else(|| "?".into(), |d| format!("{:.2} s", d.as_secs_f64()));
+        let record = |out: &Path| {
+            crate::train::RunRecord::open(out).ok().and_then(|r| Some(r.metrics.last()?.tokens as f64 / r.seconds_per_step()?))
+        };
+        let speed = shared.settings.runs.iter().rev().find_map(|out| record(out)).map_or_else(|| "?".into(), |s| format!("{s:.0}"));
+        println!("first frame after {}", seconds(self.times.first_frame));
+        println!("first loss {} after the start of the run", seconds(self.times.first_loss));
+        println!("training at {speed} tokens/s (median step of the first run)");
+        println!("longest frame of the interface while training {:.0} ms", 1e3 * self.times.longest.as_secs_f64());
     }
 
     fn go_on(&mut self, ctx: &egui::Context, shared: &mut Shared) -> Result<bool> {
@@ -112,7 +156,7 @@ impl Tour {
         Ok(true)
     }
 
-    fn is_due(&self, when: When, shared: &mut Shared) -> bool {
+    fn is_due(&mut self, when: When, shared: &mut Shared) -> bool {
         let open = shared.model.value.is_some() && shared.rows.value.is_some();
         match when {
             When::Open => open,
@@ -127,6 +171,7 @@ impl Tour {
                         lr: Some(4e-3),
                         ..shared.run.clone()
                     };
+                    self.times.started = Some(Instant::now());
                     shared.commands.push(Command::Start);
                     shared.queue.push_back(lora);
                 }
