@@ -5,7 +5,7 @@
 
 mod app_views;
 
-use app_views::{App, go, open, picture, train, wait_for};
+use app_views::{App, go, open, train, wait_for};
 use diablo::app::View;
 use diablo::app::shared::Command;
 use diablo::demo::Files;
@@ -16,6 +16,13 @@ use eframe::egui::{Key, Modifiers, Theme, accesskit};
 use egui_kittest::SnapshotResults;
 use egui_kittest::kittest::{NodeT, Queryable};
 use std::path::Path;
+
+/// Compares the page with its picture.
+fn picture(app: &mut App, name: &str) {
+    app.remove_cursor();
+    app.run_steps(2);
+    app.snapshot_options(name, &app_views::tolerant());
+}
 
 /// Gives every step of a run the same time, so that a picture of it is the same on every machine.
 fn even_times(run: &RunConfig) {

@@ -1,6 +1,7 @@
 //! The run: its options, schedule, metrics, checkpoints and pictures.
 
 pub mod adapters;
+pub mod axis;
 pub mod blocks;
 pub mod checkpoint;
 pub mod choice;
