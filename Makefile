@@ -1,7 +1,7 @@
 # The two commands a newcomer needs: `make demo` and `make test`. Both need Rust (rustup.rs) and nothing else.
 CARGO ?= cargo
 
-.PHONY: help demo test bench lint doc base-model
+.PHONY: help demo test bench lint doc base-model app screenshots web serve web-test
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,7 @@ bench: ## the figures of the README
 
 lint: ## formatting and clippy, as CI runs them
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path web/xtask/Cargo.toml
 	$(CARGO) clippy --all-targets --quiet -- -D warnings
 
 base-model: ## make the bundled base model again; see assets/README.md
@@ -26,3 +27,18 @@ base-model: ## make the bundled base model again; see assets/README.md
 
 doc: ## the library's documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
+
+app: ## the window
+	$(CARGO) run --release --quiet -- app
+
+screenshots: ## pictures of every page of the app, into target/screenshots
+	@tests/screenshots.sh
+
+web: ## the page: web/dist, for any static host
+	$(CARGO) run --quiet --manifest-path web/xtask/Cargo.toml -- build
+
+serve: ## shows the page on this machine; PORT=8080
+	$(CARGO) run --quiet --manifest-path web/xtask/Cargo.toml -- serve $(PORT)
+
+web-test: web ## the page in a real browser, headless; needs Chromium and Node
+	@web/tests/run.sh

@@ -25,6 +25,7 @@
 //! ARCHITECTURE.md in the repository is the map: what lies on which floor, and why.
 
 pub mod adapter;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod app;
 pub mod bench;
 pub mod check;
@@ -41,3 +42,5 @@ pub mod kernels;
 pub mod model;
 pub mod random;
 pub mod train;
+#[cfg(any(target_arch = "wasm32", test))]
+pub mod web;

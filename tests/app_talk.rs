@@ -88,7 +88,7 @@ fn talk(theme: Theme, size: [f32; 2], zoom: f32, runs: &[RunConfig]) -> Option<A
     shared.open_model(&ctx, runs[0].model.clone());
     shared.settings.runs = runs.iter().map(|run| run.out.clone()).collect();
     wait(&mut app, "the model", |app| app.shared.model.value.is_some());
-    app.state_mut().shared.settings.sampling.prompt = PROMPT.into();
+    app.state_mut().shared.run.sample_prompt = Some(PROMPT.into());
     go(&mut app, View::Talk);
     // In a narrow window the voices are in a line.
     wait_for(&mut app, "the adapters", |app| {

@@ -35,6 +35,12 @@ pub fn check_blocks(layer: &str, d_out: usize, d_in: usize, n: usize, pad: bool)
     ))
 }
 
+/// Every number of blocks that divides all of the targeted layers, rising.
+pub fn workable(config: &ModelConfig, targets: &[&str]) -> Vec<usize> {
+    let shapes = config.linear_shapes().into_iter().filter(|(module, ..)| targets.contains(module));
+    divisors(shapes.fold(0, |g, (_, d_out, d_in)| gcd(g, gcd(d_out, d_in)))).collect()
+}
+
 /// The blocks of every targeted module: as asked, or the default (one N for all that brings the number of trained parameters
 /// closest to LoRA's at rank [`LORA_RANK`]).
 ///
@@ -81,6 +87,15 @@ pub fn diablo(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn workable_numbers_divide_every_target() {
+        let json = include_str!("../../assets/demo/model/config.json");
+        let config = ModelConfig::from_json(json, "config.json").expect("the bundled configuration");
+        assert_eq!(workable(&config, &["q_proj", "up_proj"]), [1, 2, 4, 8, 16, 32, 64, 128]);
+        assert_eq!(workable(&config, &["k_proj"]), [1, 2, 4, 8, 16, 32, 64]);
+        assert!(workable(&config, &[]).is_empty());
+    }
 
     #[test]
     fn a_layer_that_does_not_divide_is_refused_with_what_works() {

@@ -3,7 +3,7 @@
 use super::compare::Entry;
 use super::layout::grouped;
 use super::theme::{Tokens, space, tokens};
-use crate::train::axis::log_marks;
+use crate::train::plot::log_marks;
 use crate::train::compare::export::Axes;
 use crate::train::compare::{Against, Measure, Point};
 use eframe::egui::{self, Color32, RichText, Sense, Stroke, Ui, Vec2};

@@ -1,25 +1,346 @@
-//! Export: take the result elsewhere.
+//! Export: take what was trained elsewhere, as an adapter or merged into a model, with the lines that load it there.
 
-use super::layout::{empty, page};
+use super::jobs::Slot;
+use super::layout::{card, empty, facts, field, gap, page_with, primary, split, working};
+use super::model::path_entry;
+use super::platform::{self, Ask};
 use super::shared::{Shared, View};
-use eframe::egui::Ui;
+use super::theme::{space, tokens};
+use super::trouble;
+use crate::adapter::AdapterFile;
+use crate::device::human_bytes;
+use crate::error::{Error, Result};
+use crate::model::{Dtype, Source};
+use crate::train::config::Method;
+use crate::train::{RunRecord, export, resolve};
+use eframe::egui::{self, ComboBox, RichText, TextEdit, Ui};
+use std::path::{Path, PathBuf};
+
+/// What is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum What {
+    /// The adapter alone.
+    Adapter,
+    /// Base and adapter as one model.
+    #[default]
+    Merged,
+}
+
+/// A run that can be exported.
+struct Found {
+    record: RunRecord,
+    /// What its adapter is; `None` where the whole model was trained.
+    adapter: Option<String>,
+}
+
+/// What was written, and how it is loaded.
+struct Written {
+    folder: PathBuf,
+    bytes: u64,
+    tool: &'static str,
+    lines: String,
+}
 
 /// The page's own state.
 #[derive(Default)]
-pub struct ExportPage {}
+pub struct ExportPage {
+    /// The run that is looked at.
+    folder: PathBuf,
+    found: Slot<Found>,
+    dialog: Option<super::jobs::Job<Option<PathBuf>>>,
+    /// Where the dialog's answer goes.
+    picks_target: bool,
+    what: What,
+    dtype: Option<Dtype>,
+    target: String,
+    written: Slot<Written>,
+}
 
 impl ExportPage {
     /// Draws the page.
     pub fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        page(ui, "Export", "Take the result elsewhere", |ui| {
-            if empty(
-                ui,
-                "Nothing to export yet",
-                "A finished run can be saved as an adapter, or merged into a model of its own.",
-                "Go to Train",
-            ) {
-                shared.go(View::Train);
+        self.found.poll();
+        self.written.poll();
+        if let Some(answer) = self.dialog.as_mut().and_then(super::jobs::Job::poll) {
+            self.dialog = None;
+            match answer {
+                Ok(Some(folder)) if self.picks_target => self.target = folder.display().to_string(),
+                Ok(Some(folder)) => self.open(ui.ctx(), folder),
+                _ => {}
+            }
+        }
+        // The newest run, unless another was chosen.
+        if self.folder.as_os_str().is_empty()
+            && let Some(newest) = shared.settings.runs.first().cloned()
+        {
+            self.open(ui.ctx(), newest);
+        }
+        let actions = |_: &mut Ui, _: &mut (&mut Self, &mut Shared)| ();
+        page_with(ui, "Export", "Take the result elsewhere", &mut (self, shared), actions, |ui, (page, shared)| {
+            if page.folder.as_os_str().is_empty() {
+                let why = "A finished run can be saved as an adapter, or merged into a model of its own that other tools load.";
+                if empty(ui, "Nothing to export yet", why, "Go to Train") {
+                    shared.go(View::Train);
+                }
+                ui.vertical_centered(|ui| {
+                    ui.add_space(space::SMALL);
+                    if ui.button("Open a run's folder…").clicked() {
+                        page.pick(ui.ctx(), false);
+                    }
+                });
+                return;
+            }
+            split(ui, 360.0, &mut (page, shared), |ui, (page, shared)| page.runs(ui, shared), |ui, (page, shared)| page.target(ui, shared));
+        });
+    }
+
+    fn open(&mut self, ctx: &egui::Context, folder: PathBuf) {
+        self.folder.clone_from(&folder);
+        self.written.clear();
+        self.found.clear();
+        self.target.clear();
+        self.found.start(ctx, move |_| {
+            let record = RunRecord::open(&folder)?;
+            let adapter = match record.config.method {
+                Method::Full => None,
+                _ => {
+                    let source = Source::open(&record.config.model)?;
+                    Some(resolve::describe(&AdapterFile::open(&folder, &source.config)?.spec))
+                }
+            };
+            Ok(Found { record, adapter })
+        });
+    }
+
+    fn pick(&mut self, ctx: &egui::Context, target: bool) {
+        self.picks_target = target;
+        let title = if target { "Choose an empty folder" } else { "Open a run's folder" };
+        let start = if self.folder.as_os_str().is_empty() { platform::runs_folder() } else { self.folder.clone() };
+        self.dialog = Some(platform::pick(ctx, Ask::Folder, title, Some(&start)));
+    }
+
+    fn runs(&mut self, ui: &mut Ui, shared: &Shared) {
+        card(ui, "Run", |ui| {
+            let mut runs = shared.settings.runs.clone();
+            if !runs.contains(&self.folder) {
+                runs.insert(0, self.folder.clone());
+            }
+            for folder in runs {
+                if path_entry(ui, &folder, folder == self.folder).clicked() {
+                    self.open(ui.ctx(), folder);
+                }
+            }
+            ui.add_space(space::TIGHT);
+            if ui.button("Another run…").clicked() {
+                self.pick(ui.ctx(), false);
+            }
+            if let Some(progress) = self.found.progress() {
+                working(ui, &progress);
+            }
+            if let Some(error) = &self.found.error {
+                ui.add_space(space::SMALL);
+                trouble::show(ui, error);
             }
         });
+        if let Some(found) = &self.found.value {
+            gap(ui);
+            card(ui, "What it is", |ui| {
+                let config = &found.record.config;
+                let mut rows = vec![("Model", config.model.display().to_string())];
+                rows.push(("Trained", found.adapter.clone().unwrap_or_else(|| "the whole model".into())));
+                if let Some(last) = found.record.metrics.last() {
+                    rows.push(("Steps", last.step.to_string()));
+                }
+                if let Some(loss) = found.record.best_eval_loss() {
+                    rows.push(("Held-out loss", format!("{loss:.4} at best")));
+                }
+                facts(ui, "export facts", &rows);
+            });
+        }
+    }
+
+    fn target(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        let t = tokens(ui);
+        let Some(found) = &self.found.value else { return };
+        if found.adapter.is_none() {
+            let model = found.record.folder.join("model");
+            card(ui, "A model of its own", |ui| {
+                ui.label("The run trained the whole model, and has written it as a folder that other tools load as it is.");
+                ui.add_space(space::SMALL);
+                paste(ui, "transformers", &transformers(&model));
+            });
+            return;
+        }
+        let lora = found.record.config.method == Method::Lora;
+        card(ui, "What to write", |ui| {
+            ui.horizontal(|ui| {
+                for (what, name) in [(What::Merged, "Merged model"), (What::Adapter, "Adapter alone")] {
+                    let button = egui::Button::selectable(self.what == what, name).min_size(egui::vec2(120.0, space::CONTROL));
+                    if ui.add(button.frame_when_inactive(true)).clicked() {
+                        self.what = what;
+                        self.target.clear();
+                        self.written.clear();
+                    }
+                }
+            });
+            let told = match (self.what, lora) {
+                (What::Merged, _) => {
+                    "Base and adapter as one model. Other tools load it as they load any model, and need to know nothing of how it was trained."
+                }
+                (What::Adapter, true) => "Two small files that peft loads beside the base model.",
+                (What::Adapter, false) => {
+                    "Two small files that diablo loads beside the base model. Other tools do not know diagonal blocks yet: merge for them."
+                }
+            };
+            ui.label(RichText::new(told).color(t.text_weak));
+            ui.add_space(space::SMALL);
+            self.form(ui, shared);
+            if let Some(progress) = self.written.progress() {
+                ui.add_space(space::SMALL);
+                working(ui, &progress);
+            }
+            if let Some(error) = &self.written.error {
+                ui.add_space(space::SMALL);
+                trouble::show(ui, error);
+            }
+        });
+        if let Some(written) = &self.written.value {
+            gap(ui);
+            card(ui, "Written", |ui| {
+                let rows = [("Folder", written.folder.display().to_string()), ("Size", human_bytes(written.bytes))];
+                facts(ui, "written", &rows);
+                ui.add_space(space::SMALL);
+                paste(ui, written.tool, &written.lines);
+            });
+        }
+    }
+
+    fn form(&mut self, ui: &mut Ui, shared: &Shared) {
+        if self.target.is_empty()
+            && let Some(found) = &self.found.value
+        {
+            let end = if self.what == What::Merged { "merged" } else { "adapter" };
+            let folder = found.record.folder.parent().map_or_else(platform::runs_folder, Path::to_path_buf);
+            self.target = platform::free_folder(&folder, &format!("{}-{end}", found.record.name())).display().to_string();
+        }
+        field(ui, "Into", "A folder; it is made, and must be empty", |ui| {
+            let room = (ui.available_width() - 80.0).max(100.0);
+            ui.add(TextEdit::singleline(&mut self.target).desired_width(room));
+            if ui.button("Browse…").clicked() {
+                self.pick(ui.ctx(), true);
+            }
+        });
+        if self.what == What::Merged {
+            field(ui, "Precision", "The type of the written weights", |ui| {
+                let name = |d: Option<Dtype>| d.map_or_else(|| "the model's own".into(), |d| d.name().to_lowercase());
+                ComboBox::from_id_salt("precision").selected_text(name(self.dtype)).show_ui(ui, |ui| {
+                    for dtype in [None, Some(Dtype::F32), Some(Dtype::BF16), Some(Dtype::F16)] {
+                        ui.selectable_value(&mut self.dtype, dtype, name(dtype));
+                    }
+                });
+            });
+        }
+        ui.add_space(space::SMALL);
+        let ready = !self.target.trim().is_empty() && !self.written.is_running();
+        let writing_now = shared.status.state.is_active() && shared.live.run.out == self.folder;
+        if writing_now {
+            trouble::warn(ui, "This run is still going on: what is written is its last checkpoint's adapter, if there is one", None);
+            ui.add_space(space::TIGHT);
+        }
+        if primary(ui, ready, "Export").clicked() {
+            let (run, model) = match &self.found.value {
+                Some(found) => (found.record.folder.clone(), found.record.config.model.clone()),
+                None => return,
+            };
+            let (target, what, dtype) = (PathBuf::from(self.target.trim()), self.what, self.dtype);
+            self.written.start(ui.ctx(), move |reporter| {
+                reporter.report(if what == What::Merged { "merging" } else { "copying" }, 0, 0);
+                write(&run, &model, &target, what, dtype)
+            });
+        }
+    }
+}
+
+fn write(run: &Path, model: &Path, target: &Path, what: What, dtype: Option<Dtype>) -> Result<Written> {
+    let source = Source::open(model)?;
+    let adapter = AdapterFile::open(run, &source.config)?;
+    let weights = match what {
+        What::Merged => {
+            let missing = || Error::input(model.display().to_string(), "holds no weights to merge into", "");
+            export::write_merged(&source, source.checkpoint().ok_or_else(missing)?, &adapter, target, dtype)?;
+            "model.safetensors"
+        }
+        What::Adapter => {
+            platform::make_empty(target)?;
+            adapter.save(target)?;
+            crate::adapter::files::WEIGHTS_FILE
+        }
+    };
+    let lora = matches!(adapter.spec.kind, crate::adapter::Kind::Lora { .. });
+    let (tool, lines) = match (what, lora) {
+        (What::Merged, _) => ("transformers", transformers(target)),
+        (What::Adapter, true) => ("peft", peft(model, target)),
+        (What::Adapter, false) => ("diablo, on the command line", diablo(model, target)),
+    };
+    Ok(Written { folder: target.to_path_buf(), bytes: platform::file_size(&target.join(weights)).unwrap_or(0), tool, lines })
+}
+
+/// A path as a Python string.
+fn quoted(path: &Path) -> String {
+    format!("{:?}", platform::absolute(path).display().to_string())
+}
+
+fn transformers(folder: &Path) -> String {
+    let at = quoted(folder);
+    format!(
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\
+         model, tokenizer = AutoModelForCausalLM.from_pretrained({at}), AutoTokenizer.from_pretrained({at})"
+    )
+}
+
+fn peft(model: &Path, folder: &Path) -> String {
+    format!(
+        "from peft import PeftModel; from transformers import AutoModelForCausalLM\n\
+         model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({}), {})",
+        quoted(model),
+        quoted(folder)
+    )
+}
+
+fn diablo(model: &Path, folder: &Path) -> String {
+    format!("diablo generate --model {} --adapter {} --prompt \"Once upon a time\"", quoted(model), quoted(folder))
+}
+
+/// Lines to take elsewhere, with a button that copies them.
+fn paste(ui: &mut Ui, tool: &str, lines: &str) {
+    let t = tokens(ui);
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(format!("To load it with {tool}:")).color(t.text_weak));
+        if ui.small_button("Copy").on_hover_text("Puts the lines on the clipboard").clicked() {
+            ui.ctx().copy_text(lines.to_owned());
+        }
+    });
+    ui.add_space(space::TIGHT);
+    let frame = egui::Frame::new()
+        .fill(t.sunken)
+        .stroke(egui::Stroke::new(1.0, t.border))
+        .corner_radius(space::RADIUS)
+        .inner_margin(space::SMALL as i8);
+    frame.show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.add(egui::Label::new(RichText::new(lines).monospace().color(t.text)).selectable(true).wrap());
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_python() {
+        let lines = transformers(Path::new("/a b/c\"d"));
+        assert_eq!(lines.lines().count(), 2);
+        assert!(lines.contains(r#"from_pretrained("/a b/c\"d")"#), "{lines}");
+        assert_eq!(peft(Path::new("/m"), Path::new("/a")).lines().count(), 2);
     }
 }

@@ -1,24 +1,48 @@
 //! The pieces that every page is made of: its heading, cards, rows of a form, tables of facts, an empty page, a progress line.
 
 use super::jobs::Progress;
+use super::shared::{Shared, View};
 use super::theme::{self, space, tokens};
-use eframe::egui::{self, Align, CornerRadius, Frame, Layout, Margin, Response, RichText, ScrollArea, Stroke, Ui, Vec2};
+use eframe::egui::{self, Align, CornerRadius, Frame, Layout, Margin, Rect, Response, RichText, ScrollArea, Stroke, Ui, UiBuilder, Vec2};
 
 /// A page: a heading with a line that says what it is for, and a body that scrolls.
 pub fn page(ui: &mut Ui, title: &str, what: &str, body: impl FnOnce(&mut Ui)) {
+    page_with(ui, title, what, &mut (), |_, ()| (), |ui, ()| body(ui));
+}
+
+/// A page with controls at the right of its heading. `actions` are drawn from the right.
+pub fn page_with<S>(
+    ui: &mut Ui,
+    title: &str,
+    what: &str,
+    state: &mut S,
+    actions: impl FnOnce(&mut Ui, &mut S),
+    body: impl FnOnce(&mut Ui, &mut S),
+) {
     let t = tokens(ui);
     let frame = Frame::new().fill(t.background).inner_margin(Margin::same(space::LARGE as i8));
     egui::CentralPanel::no_frame().frame(frame).show(ui, |ui| {
-        ui.horizontal_wrapped(|ui| {
+        ui.horizontal(|ui| {
+            ui.set_min_height(26.0);
             ui.label(RichText::new(title).text_style(theme::page_style()).color(t.text_strong));
             ui.add_space(space::TIGHT);
-            ui.label(RichText::new(what).color(t.text_weak));
+            let (left, row) = (ui.cursor().left(), ui.max_rect().y_range());
+            let controls = ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                // In line with the cards' edge.
+                ui.add_space(space::TIGHT);
+                actions(ui, state);
+                ui.cursor().right()
+            });
+            // What is left between heading and controls; in a small window the line is cut there.
+            let between = Rect::from_x_y_ranges(left..=controls.inner.max(left + 1.0), row);
+            let mut line = ui.new_child(UiBuilder::new().max_rect(between).layout(Layout::left_to_right(Align::Center)));
+            line.add(egui::Label::new(RichText::new(what).color(t.text_weak)).truncate());
         });
         ui.add_space(space::SMALL);
         ScrollArea::vertical().id_salt(title).auto_shrink(false).show(ui, |ui| {
             // The bar must not lie upon the cards.
             ui.set_width(ui.available_width() - space::TIGHT);
-            body(ui);
+            body(ui, state);
             ui.add_space(space::LARGE);
         });
     });
@@ -43,6 +67,33 @@ pub fn card<R>(ui: &mut Ui, title: &str, body: impl FnOnce(&mut Ui) -> R) -> (Re
     (shown.response, shown.inner)
 }
 
+/// The least width of a page's second column: it goes below the first where it would have less.
+const NARROWEST: f32 = 380.0;
+
+/// Two columns: one `left` points wide and the rest; below each other where there is no room for both.
+pub fn split<S>(ui: &mut Ui, left: f32, state: &mut S, first: impl FnOnce(&mut Ui, &mut S), second: impl FnOnce(&mut Ui, &mut S)) {
+    let full = ui.available_rect_before_wrap();
+    if full.width() - left < NARROWEST {
+        first(ui, state);
+        gap(ui);
+        second(ui, state);
+        return;
+    }
+    let (a, b) = full.split_left_right_at_x(full.left() + left);
+    let b = b.with_min_x(b.left() + space::MEDIUM);
+    let mut child =
+        |rect: Rect, salt: &str| ui.new_child(UiBuilder::new().max_rect(rect).layout(Layout::top_down(Align::Min)).id_salt(salt));
+    let (mut a, mut b) = (child(a, "left"), child(b, "right"));
+    first(&mut a, state);
+    second(&mut b, state);
+    ui.advance_cursor_after_rect(a.min_rect().union(b.min_rect()));
+}
+
+/// The distance between two cards.
+pub fn gap(ui: &mut Ui) {
+    ui.add_space(space::MEDIUM - ui.spacing().item_spacing.y);
+}
+
 /// A row of a form: the name at the left, the control at the right, an explanation under the pointer.
 pub fn field<R>(ui: &mut Ui, name: &str, explain: &str, control: impl FnOnce(&mut Ui) -> R) -> R {
     let t = tokens(ui);
@@ -62,16 +113,35 @@ pub fn field<R>(ui: &mut Ui, name: &str, explain: &str, control: impl FnOnce(&mu
     .inner
 }
 
+/// A table of facts: name and value. In two halves beside each other where there is room for both.
+pub fn wide_facts(ui: &mut Ui, id: &str, rows: &[(&str, String)]) {
+    if ui.available_width() < 560.0 {
+        return facts(ui, id, rows);
+    }
+    let (first, second) = rows.split_at(rows.len().div_ceil(2));
+    ui.columns_const(|[left, right]| {
+        facts(left, &format!("{id} 1"), first);
+        facts(right, &format!("{id} 2"), second);
+    });
+}
+
 /// A table of facts: name and value.
 pub fn facts(ui: &mut Ui, id: &str, rows: &[(&str, String)]) {
     let t = tokens(ui);
-    egui::Grid::new(id).num_columns(2).spacing(Vec2::new(space::LARGE, space::TIGHT)).show(ui, |ui| {
+    egui::Grid::new(id).num_columns(2).min_row_height(20.0).spacing(Vec2::new(space::LARGE, space::TIGHT)).show(ui, |ui| {
         for (name, value) in rows {
             ui.label(RichText::new(*name).color(t.text_weak));
             ui.add(egui::Label::new(RichText::new(value).color(t.text)).wrap());
             ui.end_row();
         }
     });
+}
+
+/// The button that leads on to the next page.
+pub fn next(ui: &mut Ui, enabled: bool, shared: &mut Shared, view: View) {
+    if primary(ui, enabled, &format!("Next: {} ›", view.name())).clicked() {
+        shared.go(view);
+    }
 }
 
 /// The one button of a group that is meant to be pressed next.

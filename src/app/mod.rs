@@ -12,24 +12,28 @@
 //! - **Work.** Nothing that may take more than a few milliseconds runs in `ui`. [`jobs::Job::start`] runs a closure elsewhere and
 //!   asks for a frame when it has news; [`jobs::Slot`] keeps the newest value, the running job and the last error. Poll it at the
 //!   top of `ui`.
-//! - **Errors.** [`trouble::show`] draws an [`Error`](crate::error::Error) (what, where, what to do) right below the control that
+//! - **Errors.** [`trouble::show`] draws an [`Error`] (what, where, what to do) right below the control that
 //!   caused it; [`trouble::warn`] what is allowed and probably not meant.
 //! - **Looks.** Colours and distances come from [`theme`] alone; pages, cards, form rows and empty pages from [`layout`]. A part
 //!   that the walk in Learn speaks of calls [`Shared::light_up`] with its rectangle.
 //! - **The system.** Files, threads, dialogs and clocks are in [`platform`] alone, so that the same pages run in a browser.
 
+pub mod actions;
 pub mod blocks;
 pub mod compare;
 mod compare_again;
 mod compare_export;
 mod compare_plot;
 mod compare_table;
+pub mod curves;
 pub mod data;
+pub mod engine;
 pub mod export;
 pub mod icons;
 pub mod jobs;
 pub mod layout;
 pub mod learn;
+pub mod live;
 pub mod method;
 pub mod model;
 pub mod opened;
@@ -41,11 +45,15 @@ pub mod talk;
 mod talk_thread;
 mod talk_turn;
 pub mod theme;
+pub mod tiles;
+pub mod tokens_view;
+pub mod tour;
 pub mod train;
 pub mod trouble;
 
 pub use shared::{Shared, View};
 
+use crate::device::gpu::Gpu;
 use crate::error::{Error, Result};
 use eframe::egui;
 
@@ -53,6 +61,7 @@ use eframe::egui;
 pub struct DiabloApp {
     /// What all pages see.
     pub shared: Shared,
+    engine: engine::Engine,
     shell: shell::Shell,
     model: model::ModelPage,
     data: data::DataPage,
@@ -63,6 +72,7 @@ pub struct DiabloApp {
     talk: talk::TalkPage,
     export: export::ExportPage,
     learn: learn::LearnPage,
+    tour: Option<tour::Tour>,
 }
 
 impl DiabloApp {
@@ -71,6 +81,7 @@ impl DiabloApp {
         theme::install(&cc.egui_ctx);
         let (settings, run) = settings::Settings::load(cc.storage);
         cc.egui_ctx.set_theme(settings.theme);
+        let window = cc.wgpu_render_state.as_ref().map(|r| Gpu::shared(&r.adapter, r.device.clone(), r.queue.clone()));
         let mut shared = Shared { run, ..Shared::default() };
         let shell = shell::Shell::at(settings.view);
         shared.settings = settings;
@@ -80,6 +91,7 @@ impl DiabloApp {
         }
         Self {
             shared,
+            engine: engine::Engine::new(window),
             shell,
             model: Default::default(),
             data: Default::default(),
@@ -90,6 +102,7 @@ impl DiabloApp {
             talk: Default::default(),
             export: Default::default(),
             learn: Default::default(),
+            tour: None,
         }
     }
 
@@ -103,6 +116,10 @@ impl eframe::App for DiabloApp {
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         let shared = &mut self.shared;
         shared.poll(ui.ctx());
+        if let Some(tour) = &mut self.tour {
+            tour.frame(ui.ctx(), shared);
+        }
+        self.engine.poll(ui.ctx(), shared, self.shell.view);
         self.shell.before(ui, shared);
         match self.shell.view {
             View::Model => self.model.ui(ui, shared),
@@ -122,8 +139,20 @@ impl eframe::App for DiabloApp {
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        // What a tour clicked together is not what the person left.
+        if self.tour.is_some() {
+            return;
+        }
         self.shared.settings.view = self.shell.view;
         self.shared.settings.save(storage, &self.shared.run);
+    }
+
+    fn raw_input_hook(&mut self, _ctx: &egui::Context, input: &mut egui::RawInput) {
+        // A pointer that happens to lie over the window has no place in the pictures.
+        if self.tour.is_some() {
+            input.events.retain(|e| !matches!(e, egui::Event::PointerMoved(_) | egui::Event::PointerButton { .. }));
+            input.events.push(egui::Event::PointerGone);
+        }
     }
 
     fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
@@ -131,19 +160,37 @@ impl eframe::App for DiabloApp {
     }
 }
 
-/// Opens the window and stays until it is closed.
+/// Opens the window and stays until it is closed. With `pictures` it shows itself: see [`tour`].
 ///
 /// # Errors
-/// Where the system gives no window or no graphics.
-pub fn run() -> Result<()> {
+/// Where the system gives no window or no graphics, or a picture cannot be written.
+pub fn run(pictures: Option<std::path::PathBuf>) -> Result<()> {
     let viewport = egui::ViewportBuilder::default()
         .with_title("diablo")
         .with_app_id(platform::APP_ID)
         .with_icon(icons::window_icon())
         .with_inner_size([1280.0, 800.0])
         .with_min_inner_size([640.0, 360.0]);
-    let options = eframe::NativeOptions { viewport, ..Default::default() };
-    eframe::run_native(platform::APP_ID, options, Box::new(|cc| Ok(Box::new(DiabloApp::new(cc))))).map_err(|error| {
+    let mut options = eframe::NativeOptions { viewport, ..Default::default() };
+    // The window's device is the one that trains, so it is opened with what training wants.
+    let mut setup = eframe::egui_wgpu::WgpuSetupCreateNew::without_display_handle();
+    setup.power_preference = wgpu::PowerPreference::HighPerformance;
+    setup.device_descriptor = std::sync::Arc::new(Gpu::device_descriptor);
+    options.wgpu_options.wgpu_setup = setup.into();
+    if pictures.is_some() {
+        options.persist_window = false;
+    }
+    let failed = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let told = failed.clone();
+    let open =
+        move |cc: &eframe::CreationContext<'_>| -> std::result::Result<Box<dyn eframe::App>, Box<dyn std::error::Error + Send + Sync>> {
+            let mut app = DiabloApp::new(cc);
+            app.tour = pictures.map(|folder| tour::Tour::new(folder, told));
+            Ok(Box::new(app))
+        };
+    eframe::run_native(platform::APP_ID, options, Box::new(open)).map_err(|error| {
         Error::device(format!("no window could be opened: {error}"), "on a machine without a display use the command line: diablo --help")
-    })
+    })?;
+    let failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    failed.map_or(Ok(()), Err)
 }

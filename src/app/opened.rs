@@ -33,6 +33,12 @@ impl OpenModel {
         Ok(Self { name: short_name(folder), source, tokenizer })
     }
 
+    /// The tokens of a text that a run writes between steps: its prompt and `most` more, as far as the context goes.
+    pub fn writes(&self, prompt: &str, most: usize) -> usize {
+        let prompt = self.tokenizer().and_then(|(tokenizer, _)| tokenizer.encode(prompt)).map_or(0, |ids| ids.len());
+        if prompt == 0 { 0 } else { (prompt + most).min(self.source.config.max_position_embeddings) }
+    }
+
     /// The tokenizer and the end token.
     ///
     /// # Errors

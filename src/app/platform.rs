@@ -14,6 +14,11 @@ pub fn spawn(work: impl FnOnce() + Send + 'static) {
     std::thread::spawn(work);
 }
 
+/// A moment in which another thread may do something.
+pub fn rest() {
+    std::thread::sleep(std::time::Duration::from_millis(30));
+}
+
 /// Whether a window can be opened at all. Where it cannot, the command line is what is left.
 pub fn has_display() -> bool {
     // Elsewhere than on these systems a desktop is always there.
@@ -23,17 +28,17 @@ pub fn has_display() -> bool {
     ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-/// Where the app keeps what belongs to no project: the bundled demo.
-fn data_folder() -> PathBuf {
+/// Where the app keeps what belongs to no project: the bundled demo, runs of a person who has chosen no other place.
+pub fn data_folder() -> PathBuf {
     eframe::storage_dir(APP_ID).unwrap_or_else(|| std::env::temp_dir().join(APP_ID))
 }
 
-/// Writes the bundled demo where the app keeps its own things, unless it lies there already, and says where.
+/// Writes the bundled demo below the app's own folder, unless it lies there already, and says where.
 ///
 /// # Errors
 /// Where the folder cannot be written.
-pub fn demo_files() -> Result<Files> {
-    let folder = data_folder().join("demo");
+pub fn demo_files(home: &Path) -> Result<Files> {
+    let folder = home.join("demo");
     let whole = BUNDLED.iter().all(|(name, bytes)| std::fs::metadata(folder.join(name)).is_ok_and(|m| m.len() == bytes.len() as u64));
     if whole { Ok(Files { folder }) } else { Files::write(&folder) }
 }
@@ -56,6 +61,11 @@ pub fn free_folder(folder: &Path, name: &str) -> PathBuf {
         return first;
     }
     (2..).map(|n| folder.join(format!("{name}-{n}"))).find(|path| !path.exists()).unwrap_or(first)
+}
+
+/// The same place, named from the root: what is pasted elsewhere must lead there from anywhere.
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// Whether this is a folder that is there.
@@ -95,6 +105,17 @@ pub fn pick(ctx: &egui::Context, ask: Ask, title: &str, start: Option<&Path>) ->
         ),
     };
     Job::start(ctx, move |_| Ok(pollster::block_on(answer).map(|handle| handle.path().to_path_buf())))
+}
+
+/// Makes a folder, or takes one that is empty.
+///
+/// # Errors
+/// Where it holds something already, or cannot be made.
+pub fn make_empty(folder: &Path) -> Result<()> {
+    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Error::usage(format!("{}: the folder is not empty", folder.display()), "name a new folder"));
+    }
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))
 }
 
 /// Writes a small file that a person asked for.

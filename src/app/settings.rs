@@ -10,22 +10,6 @@ const RECENT: usize = 8;
 /// The storage's key.
 const KEY: &str = "diablo.settings";
 
-/// When the model writes a sample while it trains, and of what.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-pub struct SampleText {
-    /// What it goes on from; empty: no samples.
-    pub prompt: String,
-    /// Steps between samples.
-    pub every: u64,
-}
-
-impl Default for SampleText {
-    fn default() -> Self {
-        Self { prompt: String::new(), every: 50 }
-    }
-}
-
 /// Everything that is remembered. Fields that a later version adds start as their defaults.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -40,8 +24,6 @@ pub struct Settings {
     pub data: Vec<PathBuf>,
     /// Run folders, the newest first.
     pub runs: Vec<PathBuf>,
-    /// Sample texts of a run.
-    pub sampling: SampleText,
     /// The last run's options, as run.toml has them.
     run: String,
 }

@@ -1,15 +1,18 @@
 //! What all views share: the run that is being put together, what is open, and what goes on.
 
 use super::jobs::Slot;
+use super::live::Live;
 use super::opened::OpenModel;
 use super::settings::Settings;
 use crate::data::preview::Preview;
 use crate::device::gpu::adapters;
 use crate::device::{Device, human_bytes};
 use crate::error::Error;
+use crate::model::weights::Site;
 use crate::train::RunConfig;
 use crate::train::resolve::available_memory;
 use eframe::egui;
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -114,6 +117,8 @@ impl RunStatus {
 pub enum Command {
     /// Begin the run that [`Shared::run`] describes.
     Start,
+    /// Go on with the run in the folder of [`Shared::run`].
+    Resume,
     /// Stand still after this step.
     Pause,
     /// Go on after a pause.
@@ -175,8 +180,9 @@ impl Machine {
 }
 
 /// What all views see and change.
-#[derive(Default)]
 pub struct Shared {
+    /// The app's own folder.
+    pub home: PathBuf,
     /// The run that is being put together. Views edit it; the engine starts it.
     pub run: RunConfig,
     /// The model of `run.model`, once it is open.
@@ -187,10 +193,14 @@ pub struct Shared {
     pub machine: Slot<Machine>,
     /// The run that goes on.
     pub status: RunStatus,
+    /// All that is known of it.
+    pub live: Live,
     /// What was asked of the run and not yet taken.
     pub commands: Vec<Command>,
-    /// Runs that wait for the one that goes on to end; the engine starts the first of them then.
-    pub queue: std::collections::VecDeque<RunConfig>,
+    /// Runs that begin one after the other, as soon as the one that goes on has ended.
+    pub queue: VecDeque<RunConfig>,
+    /// A cell that a page wants to see in full.
+    pub wanted_cell: Option<(Site, (usize, usize))>,
     /// What stays from one start to the next.
     pub settings: Settings,
     /// Where a view wants the person to be; the shell follows in the next frame.
@@ -232,6 +242,27 @@ impl Spot {
             Self::Loss => View::Train,
             Self::Squares => View::Blocks,
             Self::Runs => View::Compare,
+        }
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            home: super::platform::data_folder(),
+            run: RunConfig::default(),
+            model: Slot::default(),
+            rows: Slot::default(),
+            machine: Slot::default(),
+            status: RunStatus::default(),
+            live: Live::default(),
+            queue: VecDeque::new(),
+            wanted_cell: None,
+            commands: Vec::new(),
+            settings: Settings::default(),
+            go: None,
+            spotlight: None,
+            notice: None,
         }
     }
 }
@@ -287,12 +318,12 @@ impl Shared {
 
     /// Opens the bundled model, its rows and the run that the demo makes of them.
     pub fn open_demo(&mut self, ctx: &egui::Context) {
-        match super::platform::demo_files() {
+        match super::platform::demo_files(&self.home) {
             Err(error) => self.model.error = Some(error),
             Ok(files) => {
                 let run = files.config(crate::train::config::Method::Diablo, 16, &self.run.device);
-                self.run = RunConfig { out: PathBuf::new(), ..run };
-                self.settings.sampling = super::settings::SampleText { prompt: "Where does Otter live?".into(), every: 20 };
+                let sample_prompt = Some("Where does Otter live?".into());
+                self.run = RunConfig { out: PathBuf::new(), sample_prompt, sample_every: Some(20), ..run };
                 let (model, data) = (self.run.model.clone(), self.run.data.clone());
                 self.open_model(ctx, model);
                 self.run.data = data;

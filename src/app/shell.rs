@@ -1,42 +1,17 @@
 //! What stands around every page: menus, navigation, status bar, the question before closing, files that are dropped.
 
+use super::actions::{self, Action};
 use super::icons;
 use super::layout::duration;
 use super::platform::{self, Ask};
 use super::shared::{Command, RunState, Shared, View};
 use super::theme::{self, space, tokens};
 use crate::train::RunConfig;
-use eframe::egui::{self, Align, Align2, Frame, Key, KeyboardShortcut, Layout, Margin, Modifiers, Rect, RichText, Sense, Stroke, Ui, Vec2};
+use eframe::egui::{self, Align, Align2, Frame, Layout, Margin, Rect, RichText, Sense, Stroke, Ui, Vec2};
 use std::path::PathBuf;
 
 /// Below this width the navigation shows icons alone.
 const NARROW: f32 = 860.0;
-
-const OPEN_MODEL: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::O);
-const OPEN_DATA: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::O);
-const QUIT: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Q);
-const START: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::R);
-const PAUSE: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::P);
-const STEP: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::P);
-const STOP: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Period);
-const THEME: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::T);
-const LEARN: KeyboardShortcut = KeyboardShortcut::new(Modifiers::NONE, Key::F1);
-const DIGITS: [Key; 9] = [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7, Key::Num8, Key::Num9];
-
-/// Something a menu entry or its shortcut does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
-    OpenModel,
-    OpenData,
-    OpenDemo,
-    NewRun,
-    Quit,
-    Run(Command),
-    Go(View),
-    SwitchTheme,
-    FollowSystem,
-    About,
-}
 
 /// The frame around the pages.
 #[derive(Default)]
@@ -83,32 +58,9 @@ impl Shell {
     }
 
     fn shortcuts(&mut self, ctx: &egui::Context, shared: &mut Shared) {
-        let mut pressed: Vec<Action> = Vec::new();
-        let pause = if shared.status.state == RunState::Paused { Command::Continue } else { Command::Pause };
-        ctx.input_mut(|input| {
-            // The longer ones first: a shortcut also answers to keys pressed beside it.
-            let table = [
-                (OPEN_DATA, Action::OpenData),
-                (OPEN_MODEL, Action::OpenModel),
-                (QUIT, Action::Quit),
-                (START, Action::Run(Command::Start)),
-                (STEP, Action::Run(Command::Step)),
-                (PAUSE, Action::Run(pause)),
-                (STOP, Action::Run(Command::Stop)),
-                (THEME, Action::SwitchTheme),
-                (LEARN, Action::Go(View::Learn)),
-            ];
-            pressed.extend(table.into_iter().filter(|(keys, _)| input.consume_shortcut(keys)).map(|(_, action)| action));
-            for (key, view) in DIGITS.into_iter().zip(View::ALL) {
-                if input.consume_shortcut(&KeyboardShortcut::new(Modifiers::COMMAND, key)) {
-                    pressed.push(Action::Go(view));
-                }
-            }
-        });
+        let pressed = actions::pressed(ctx, shared);
         for action in pressed {
-            if is_possible(action, shared) {
-                self.act(action, ctx, shared);
-            }
+            self.act(action, ctx, shared);
         }
     }
 
@@ -142,6 +94,10 @@ impl Shell {
                 set_theme(ctx, shared, next);
             }
             Action::FollowSystem => set_theme(ctx, shared, egui::ThemePreference::System),
+            // The keys themselves are egui's own.
+            Action::Zoom(1) => egui::gui_zoom::zoom_in(ctx),
+            Action::Zoom(0) => ctx.set_zoom_factor(1.0),
+            Action::Zoom(_) => egui::gui_zoom::zoom_out(ctx),
             Action::About => self.shows_about = true,
         }
     }
@@ -152,52 +108,54 @@ impl Shell {
         let mut chosen = None;
         egui::Panel::top("menus").frame(frame).show(ui, |ui| {
             egui::MenuBar::new().ui(ui, |ui| {
-                let mut entry = |ui: &mut Ui, text: &str, keys: Option<KeyboardShortcut>, action: Action| {
+                let mut entry = |ui: &mut Ui, text: &str, action: Action| {
                     let mut button = egui::Button::new(text);
-                    if let Some(keys) = keys {
+                    if let Some(keys) = action.keys() {
                         button = button.shortcut_text(ui.ctx().format_shortcut(&keys));
                     }
-                    if ui.add_enabled(is_possible(action, shared), button).clicked() {
+                    if ui.add_enabled(action.is_possible(shared), button).clicked() {
                         chosen = Some(action);
                         ui.close();
                     }
                 };
                 ui.menu_button("File", |ui| {
                     ui.set_min_width(230.0);
-                    entry(ui, "Open model…", Some(OPEN_MODEL), Action::OpenModel);
-                    entry(ui, "Open rows…", Some(OPEN_DATA), Action::OpenData);
-                    entry(ui, "Open the bundled demo", None, Action::OpenDemo);
+                    entry(ui, "Open model…", Action::OpenModel);
+                    entry(ui, "Open rows…", Action::OpenData);
+                    entry(ui, "Open the bundled demo", Action::OpenDemo);
                     ui.separator();
-                    entry(ui, "Quit", Some(QUIT), Action::Quit);
+                    entry(ui, "Quit", Action::Quit);
                 });
                 ui.menu_button("Run", |ui| {
                     ui.set_min_width(230.0);
-                    entry(ui, "Start", Some(START), Action::Run(Command::Start));
+                    entry(ui, "Start", Action::Run(Command::Start));
                     if shared.status.state == RunState::Paused {
-                        entry(ui, "Continue", Some(PAUSE), Action::Run(Command::Continue));
+                        entry(ui, "Continue", Action::Run(Command::Continue));
                     } else {
-                        entry(ui, "Pause", Some(PAUSE), Action::Run(Command::Pause));
+                        entry(ui, "Pause", Action::Run(Command::Pause));
                     }
-                    entry(ui, "One step", Some(STEP), Action::Run(Command::Step));
-                    entry(ui, "Save and stop", Some(STOP), Action::Run(Command::Stop));
+                    entry(ui, "One step", Action::Run(Command::Step));
+                    entry(ui, "Save and stop", Action::Run(Command::Stop));
                     ui.separator();
-                    entry(ui, "Options back to defaults", None, Action::NewRun);
+                    entry(ui, "Options back to defaults", Action::NewRun);
                 });
                 ui.menu_button("View", |ui| {
                     ui.set_min_width(230.0);
-                    for (key, view) in DIGITS.into_iter().zip(View::ALL) {
-                        entry(ui, view.name(), Some(KeyboardShortcut::new(Modifiers::COMMAND, key)), Action::Go(view));
+                    for view in View::ALL {
+                        entry(ui, view.name(), Action::Go(view));
                     }
                     ui.separator();
-                    entry(ui, "Light or dark", Some(THEME), Action::SwitchTheme);
-                    entry(ui, "Theme as the system has it", None, Action::FollowSystem);
+                    entry(ui, "Light or dark", Action::SwitchTheme);
+                    entry(ui, "Theme as the system has it", Action::FollowSystem);
                     ui.separator();
-                    egui::gui_zoom::zoom_menu_buttons(ui);
+                    entry(ui, "Zoom in", Action::Zoom(1));
+                    entry(ui, "Zoom out", Action::Zoom(-1));
+                    entry(ui, "Zoom back to 100%", Action::Zoom(0));
                 });
                 ui.menu_button("Help", |ui| {
                     ui.set_min_width(230.0);
-                    entry(ui, "How DiaBlo works", Some(LEARN), Action::Go(View::Learn));
-                    entry(ui, "About diablo", None, Action::About);
+                    entry(ui, "How DiaBlo works", Action::Go(View::Learn));
+                    entry(ui, "About diablo", Action::About);
                 });
             });
         });
@@ -394,20 +352,6 @@ impl Shell {
         if modal.inner || modal.should_close() {
             self.shows_about = false;
         }
-    }
-}
-
-/// Whether an action makes sense just now; menus show the others grey.
-fn is_possible(action: Action, shared: &Shared) -> bool {
-    let state = shared.status.state;
-    match action {
-        Action::Run(Command::Start) => !state.is_active() && shared.missing().is_none(),
-        Action::Run(Command::Pause) => state == RunState::Running,
-        Action::Run(Command::Continue) => state == RunState::Paused,
-        Action::Run(Command::Step) => matches!(state, RunState::Running | RunState::Paused),
-        Action::Run(Command::Stop) => state.is_active() && state != RunState::Stopping,
-        Action::NewRun | Action::OpenDemo => !state.is_active(),
-        _ => true,
     }
 }
 

@@ -73,9 +73,9 @@ impl TalkPage {
         let ctx = ui.ctx().clone();
         self.look(&ctx, shared);
         self.hear();
-        if !self.filled && !shared.settings.sampling.prompt.is_empty() {
+        if !self.filled && shared.run.sample_prompt.is_some() {
             // What the run is asked while it trains is what one wants to ask here first.
-            self.prompt.clone_from(&shared.settings.sampling.prompt);
+            self.prompt = shared.run.sample_prompt.clone().unwrap_or_default();
             self.filled = true;
         }
         if shared.model.value.is_some() && ctx.input_mut(|i| i.consume_shortcut(&SEND)) {

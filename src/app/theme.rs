@@ -47,6 +47,8 @@ pub struct Tokens {
     pub sunken: Color32,
     /// Lines that separate.
     pub border: Color32,
+    /// The edge of a control.
+    pub outline: Color32,
     /// Lines that must be seen: focus, handles, axes.
     pub border_strong: Color32,
     /// Text.
@@ -86,7 +88,8 @@ const DARK: Tokens = Tokens {
     hovered: rgb(0x33_3c44),
     sunken: rgb(0x0a_0d0f),
     border: rgb(0x2a_3238),
-    border_strong: rgb(0x55_626d),
+    outline: rgb(0x3b_464f),
+    border_strong: rgb(0x5c_6a75),
     text: rgb(0xd8_dfe4),
     text_weak: rgb(0x9a_a7b1),
     text_strong: rgb(0xff_ffff),
@@ -108,7 +111,8 @@ const LIGHT: Tokens = Tokens {
     hovered: rgb(0xd9_e1e7),
     sunken: rgb(0xff_ffff),
     border: rgb(0xd3_dae0),
-    border_strong: rgb(0x90_9da8),
+    outline: rgb(0xbf_c9d1),
+    border_strong: rgb(0x84_929d),
     text: rgb(0x1b_242b),
     text_weak: rgb(0x52_5f69),
     text_strong: rgb(0x00_0000),
@@ -120,7 +124,7 @@ const LIGHT: Tokens = Tokens {
     warn_soft: rgb(0xfc_f0d9),
     bad: rgb(0xbe_2b22),
     bad_soft: rgb(0xfb_e4e2),
-    series: [rgb(0x0b_62cc), rgb(0xc0_5900), rgb(0x12_7a4a), rgb(0x72_41c2), rgb(0xbf_2d69), rgb(0x0d_7b89), rgb(0x7d_6a00)],
+    series: [rgb(0x0b_62cc), rgb(0xab_4f00), rgb(0x12_7a4a), rgb(0x72_41c2), rgb(0xbf_2d69), rgb(0x0d_7b89), rgb(0x7d_6a00)],
 };
 
 /// The tokens of the theme that is shown.
@@ -219,7 +223,7 @@ fn visuals(theme: Theme, t: &Tokens) -> Visuals {
     w.noninteractive.fg_stroke = Stroke::new(1.0, t.text);
     w.inactive.bg_fill = t.raised;
     w.inactive.weak_bg_fill = t.raised;
-    w.inactive.bg_stroke = Stroke::new(1.0, if theme == Theme::Dark { t.raised } else { t.border });
+    w.inactive.bg_stroke = Stroke::new(1.0, t.outline);
     w.inactive.fg_stroke = Stroke::new(1.0, t.text);
     w.hovered.bg_fill = t.hovered;
     w.hovered.weak_bg_fill = t.hovered;

@@ -41,17 +41,24 @@ fn notice(ui: &mut Ui, colour: Color32, ground: Color32, kind: &str, what: &str,
     response
 }
 
-/// With a capital at the front, and with the controls' names for the command line's options.
+/// With a capital at the front, unless that is the name of something, and with the controls' names for the command line's options.
 fn sentence(text: &str) -> String {
     let text = in_words(text);
+    let first = text.split_whitespace().next().unwrap_or_default();
+    if first.contains(['_', '.', '/', '\\', '"']) {
+        return text;
+    }
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// What the controls are called that the command line knows as options.
-const NAMES: [(&str, &str); 26] = [
+const NAMES: [(&str, &str); 29] = [
     ("--gradient-checkpointing", "\"recompute activations\""),
     ("--completion-column", "the completion's key"),
+    ("--sample-prompt", "sample"),
+    ("--sample-tokens", "the sample's length"),
+    ("--sample-every", "sample every"),
     ("--prompt-column", "the prompt's key"),
     ("--adapter-dropout", "dropout"),
     ("--max-grad-norm", "the gradient's norm"),
@@ -95,6 +102,6 @@ mod tests {
     fn options_have_the_names_of_controls() {
         assert_eq!(sentence("--lr 0: must be a number above 0"), "Learning rate 0: must be a number above 0");
         assert_eq!(in_words("--batch-size 4 --accumulate 2 takes 1 GiB"), "batch 4 accumulate 2 takes 1 GiB");
-        assert_eq!(sentence(""), "");
+        assert_eq!((sentence("").as_str(), sentence("q_proj [8, 8] cannot").as_str()), ("", "q_proj [8, 8] cannot"));
     }
 }

@@ -1,17 +1,30 @@
 //! `diablo app`
 
 use crate::error::Result;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+const AFTER_HELP: &str = "\
+Everything the window does is a run as diablo train does it: a run begun in one opens in the other.
+
+Examples:
+  diablo app
+  diablo app --screenshots pictures      # the app trains the demo, takes a picture of each page, and closes";
+
 /// The command's options.
-#[derive(Debug, clap::Args)]
-pub struct Args {}
+#[derive(Debug, Default, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// Train the demo, put a picture of every page into this folder, and close
+    #[arg(long, value_name = "DIR")]
+    screenshots: Option<PathBuf>,
+}
 
 /// Opens the window and stays until it is closed.
 ///
 /// # Errors
-/// Where no window can be opened.
-pub fn run(_args: &Args) -> Result<ExitCode> {
-    crate::app::run()?;
+/// Where no window can be opened, or a picture cannot be written.
+pub fn run(args: Args) -> Result<ExitCode> {
+    crate::app::run(args.screenshots)?;
     Ok(ExitCode::SUCCESS)
 }

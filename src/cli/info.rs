@@ -9,7 +9,7 @@ use crate::data;
 use crate::device::{Category, Device, Ledger, Limits, human_bytes};
 use crate::error::{Error, Result};
 use crate::model::{ModelConfig, Source};
-use crate::train::program::Program;
+use crate::train::estimate::Estimate as Laid;
 use crate::train::writer::Writer;
 use crate::train::{Event, RunConfig, resolve, rows};
 use serde_json::{Map, Value, json};
@@ -71,7 +71,6 @@ fn estimate(run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<Estimate> {
     }
     run.validate_options()?;
     let source = if run.init_from_config { Source::from_config(&run.model)? } else { Source::open(&run.model)? };
-    let (spec, _) = resolve::adapter(&run, &source.config)?;
     // A device is opened only where one is named: its largest binding decides how large tables are split.
     let device = if run.device == "auto" { None } else { Some(Device::open(&run.device)?) };
     let limits = device.as_ref().map_or(Limits::NONE, Device::limits);
@@ -81,12 +80,10 @@ fn estimate(run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<Estimate> {
         counts = Some((train.len() as u64, run.total_steps(train.len() as u64)));
         lengths = train.lengths().into_iter().chain(held_out.iter().flat_map(data::Dataset::lengths)).collect();
     }
-    let writes = Writer::open(&run, &source)?.map_or(0, |w| w.capacity());
-    let shape = resolve::shape(&run, data::buckets(&lengths, run.batch_size, run.seq_len, rows::BUCKETS), writes);
-    let program = Program::new(&source.config, &source.formats()?, &spec, &shape, limits)?;
     let free = device.as_ref().is_none_or(Device::is_cpu).then(resolve::available_memory).flatten();
-    let seq = shape.buckets.last().copied().unwrap_or(run.seq_len);
-    Ok(Estimate { memory: program.estimate(), run, source, spec, seq, rows: counts, free })
+    let writes = Writer::open(&run, &source)?.map_or(0, |w| w.capacity());
+    let Laid { spec, memory, longest, .. } = Laid::new(&run, &source, &lengths, writes, limits, None)?;
+    Ok(Estimate { memory, run, source, spec, seq: longest, rows: counts, free })
 }
 
 impl Estimate {

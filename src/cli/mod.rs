@@ -80,7 +80,7 @@ pub fn main() -> ExitCode {
         let _ = Cli::command().print_help();
         return ExitCode::SUCCESS;
     }
-    let parsed = if alone { Ok(Cli { command: Command::App(app::Args {}) }) } else { Cli::try_parse() };
+    let parsed = if alone { Ok(Cli { command: Command::App(app::Args::default()) }) } else { Cli::try_parse() };
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
@@ -98,7 +98,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::App(args) => app::run(&args),
+        Command::App(args) => app::run(args),
         Command::Train(args) => train::run(*args),
         Command::Generate(args) => generate::run(args),
         Command::Eval(args) => eval::run(args),

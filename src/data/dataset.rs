@@ -126,10 +126,7 @@ impl Dataset {
             return Err(Error::usage(format!("cannot hold out a fraction of {fraction}"), "it must be at least 0 and less than 1"));
         }
         let n = self.samples.len();
-        // 0.29 * 100 is 28.999...: a product this close to a whole number is meant to be it.
-        let held = (n as f64 * fraction + 1e-9 * n as f64).floor() as usize;
-        let held = if fraction > 0.0 && n >= 2 { held.clamp(1, n - 1) } else { 0 };
-        let tail = self.samples.split_off(n - held);
+        let tail = self.samples.split_off(n - held_out(n, fraction));
         Ok((self, Self { samples: tail }))
     }
 
@@ -147,6 +144,13 @@ impl Dataset {
     pub fn lengths(&self) -> Vec<usize> {
         self.samples.iter().map(|s| s.ids.len()).collect()
     }
+}
+
+/// How many of `n` samples are held out as this fraction of them.
+pub fn held_out(n: usize, fraction: f64) -> usize {
+    // 0.29 * 100 is 28.999...: a product this close to a whole number is meant to be it.
+    let held = (n as f64 * fraction + 1e-9 * n as f64).floor() as usize;
+    if fraction > 0.0 && n >= 2 { held.clamp(1, n - 1) } else { 0 }
 }
 
 /// Runs `work` on chunks of `items`, tells the progress, and gives the results in order.

@@ -41,6 +41,8 @@ pub struct Counts {
     pub too_long: usize,
     /// Rows with nothing left to learn within it.
     pub without_targets: usize,
+    /// Rows that a run takes: all but those left out as too long or without targets.
+    pub samples: usize,
     /// Tokens that a pass over the rows reads.
     pub tokens: usize,
     /// Tokens that it learns.
@@ -140,9 +142,11 @@ impl Preview {
             }
             let targets = row.keep.saturating_sub(row.learn_from);
             counts.without_targets += usize::from(targets == 0);
-            counts.targets += targets;
-            // A row without targets is left out of the run.
-            counts.tokens += if targets == 0 { 0 } else { row.keep };
+            if targets > 0 {
+                counts.samples += 1;
+                counts.targets += targets;
+                counts.tokens += row.keep;
+            }
         }
         counts
     }
@@ -201,9 +205,11 @@ pub fn texts(tokenizer: &Tokenizer, ids: &[u32]) -> Result<Vec<String>> {
                 both.strip_prefix(&first).map_or(alone, str::to_owned)
             }
         };
-        // A part of a character has no text of its own, nor has an id that decoders leave out.
+        // A part of a character has no text of its own, nor has an id that decoders leave out. The vocabulary's sign for a blank
+        // stands for one.
         let broken = text.is_empty() || text.contains('\u{fffd}');
-        out.push(if broken { tokenizer.id_to_token(*id).unwrap_or_else(|| format!("id {id}")) } else { text });
+        let name = || tokenizer.id_to_token(*id).map_or_else(|| format!("id {id}"), |name| name.replace('\u{2581}', " "));
+        out.push(if broken { name() } else { text });
     }
     Ok(out)
 }
@@ -262,12 +268,32 @@ mod tests {
                     let options = Options { seq_len, eos: 2, bos: None, too_long };
                     let Ok((_, report)) = Dataset::build(&read, &tokenizer, &options, "x", &|_, _| ()) else { continue };
                     let counts = preview.counts(seq_len, too_long);
-                    let got = (counts.rows, counts.tokens, counts.targets, counts.longest);
-                    assert_eq!(got, (report.rows, report.tokens, report.targets, report.longest), "{name} {seq_len} {too_long:?}");
+                    let got = (counts.rows, counts.samples, counts.tokens, counts.targets, counts.longest);
+                    let want = (report.rows, report.samples, report.tokens, report.targets, report.longest);
+                    assert_eq!(got, want, "{name} {seq_len} {too_long:?}");
                 }
             }
             let (width, bars) = preview.histogram(512, 5);
             assert_eq!((bars.iter().sum::<usize>(), bars.len() <= 6), (preview.len(512), true), "{width}");
+        }
+    }
+
+    #[test]
+    fn texts_of_real_tokenizers_join_to_the_text() {
+        let shared = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
+        let folders = ["real/qwen2-tokenizer", "real/tinystories-656k", "reference/llama-lora/model", "reference/qwen3-diablo/model"];
+        let text = "Once upon a time,  there was\n\n\ta (small) fox -- 12 of them.";
+        let mut seen = 0;
+        for folder in folders {
+            let Ok(tokenizer) = Tokenizer::from_dir(&shared.join(folder)) else { continue };
+            let ids = tokenizer.encode(text).unwrap();
+            // Some put a blank before every text, and take it away again when they decode.
+            let joined = texts(&tokenizer, &ids).unwrap().concat();
+            assert_eq!(joined.trim_start(), tokenizer.decode(&ids, false).unwrap(), "{folder}");
+            seen += 1;
+        }
+        if seen == 0 {
+            eprintln!("skipped: no ../shared");
         }
     }
 }

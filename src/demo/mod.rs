@@ -3,6 +3,7 @@
 //! The base model has read stories about animals and has never seen a question. Fine-tuning teaches it to answer. The questions
 //! that are scored are about animals that no trained question is about, so answers learned by heart are worth nothing.
 
+pub mod lesson;
 pub mod tokenizer;
 pub mod world;
 
@@ -22,6 +23,7 @@ use crate::train::{Event, RunConfig, Trainer};
 use std::path::{Path, PathBuf};
 
 /// The bundled files: path below the demo's folder, contents.
+#[cfg(not(target_arch = "wasm32"))]
 pub const BUNDLED: [(&str, &[u8]); 6] = [
     ("model/config.json", include_bytes!("../../assets/demo/model/config.json")),
     ("model/model.safetensors", include_bytes!("../../assets/demo/model/model.safetensors")),
@@ -30,6 +32,10 @@ pub const BUNDLED: [(&str, &[u8]); 6] = [
     ("train.jsonl", include_bytes!("../../assets/demo/train.jsonl")),
     ("held-out.jsonl", include_bytes!("../../assets/demo/held-out.jsonl")),
 ];
+
+/// A page fetches them beside the program.
+#[cfg(target_arch = "wasm32")]
+pub const BUNDLED: [(&str, &[u8]); 0] = [];
 
 /// Blocks of the demo's DiaBlo run; LoRA's rank follows from it.
 const BLOCKS: usize = 16;

@@ -1,13 +1,15 @@
 //! The run: its options, schedule, metrics, checkpoints and pictures.
 
 pub mod adapters;
-pub mod axis;
 pub mod blocks;
 pub mod checkpoint;
 pub mod choice;
 pub mod compare;
 pub mod config;
 pub mod config_file;
+pub mod curve;
+pub mod driver;
+pub mod estimate;
 pub mod event;
 pub mod export;
 pub mod feed;

@@ -106,13 +106,7 @@ pub fn check_fit(
         let total = Program::new(config, formats, spec, shape, limits).ok()?.estimate().total();
         (total <= available).then_some(total)
     };
-    let mut tries = vec![Shape { recompute: true, ..shape.clone() }];
-    let mut rows = shape.batch_size / 2;
-    while rows >= 1 {
-        tries.push(Shape { batch_size: rows, ..shape.clone() });
-        tries.push(Shape { batch_size: rows, recompute: true, ..shape.clone() });
-        rows /= 2;
-    }
+    let mut tries = super::estimate::less(shape);
     // Recomputation and accumulation are for training alone.
     tries.retain(|s| shape.trains || !s.recompute);
     let options = |s: &Shape| {

@@ -22,7 +22,7 @@ pub struct RunFolder {
     dir: PathBuf,
     checkpoints: Checkpoints,
     /// Held, never read.
-    _lock: Lock,
+    lock: Option<Lock>,
 }
 
 impl RunFolder {
@@ -34,21 +34,26 @@ impl RunFolder {
         if files::exists(out) && !files::is_dir(out) {
             return Err(Error::usage(format!("--out {}: is a file", out.display()), "name a folder"));
         }
+        let run = [CONFIG_FILE, METRICS_FILE, CHECKPOINTS, "adapter_config.json"].iter().find(|name| files::exists(&out.join(name)));
+        let model = ["config.json", "model.safetensors", "tokenizer.json"].iter().find(|name| files::exists(&out.join(name)));
+        // Before anything is put into it: a model's folder may be anybody's.
+        if let (None, Some(found)) = (run, model) {
+            let what = format!("--out {}: holds a model ({found}), which the run would write over", out.display());
+            return Err(Error::usage(what, "name another folder with --out"));
+        }
         files::create_dir_all(out).map_err(Error::io(out))?;
         let lock = lock(out)?;
-        let run = [CONFIG_FILE, METRICS_FILE, CHECKPOINTS, "adapter_config.json"].iter().find(|name| files::exists(&out.join(name)));
         if let Some(found) = run.filter(|_| !resume) {
             let hint = format!("go on with it: {}\nor name another folder with --out", resume_command(out));
             return Err(Error::usage(format!("--out {}: holds a run already ({found})", out.display()), hint));
         }
-        if run.is_none()
-            && let Some(found) = ["config.json", "model.safetensors", "tokenizer.json"].iter().find(|name| files::exists(&out.join(name)))
-        {
-            let what = format!("--out {}: holds a model ({found}), which the run would write over", out.display());
-            return Err(Error::usage(what, "name another folder with --out"));
-        }
         let checkpoints = Checkpoints::open(&out.join(CHECKPOINTS))?;
-        Ok(Self { dir: out.to_path_buf(), checkpoints, _lock: lock })
+        Ok(Self { dir: out.to_path_buf(), checkpoints, lock: Some(lock) })
+    }
+
+    /// Lets another process or another run have the folder.
+    pub fn unlock(&mut self) {
+        self.lock = None;
     }
 
     /// The folder.

@@ -30,7 +30,7 @@ use web_time::Instant;
 const IN_FLIGHT: usize = 3;
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Outcome {
     /// Steps done in all.
     pub steps: u64,
@@ -46,12 +46,18 @@ pub struct Outcome {
     pub tokens: u64,
 }
 
-/// A step whose metrics have not been read.
-struct Pending {
+/// A step that was submitted.
+#[derive(Clone, Copy)]
+struct Submitted {
     step: u64,
     lr: f32,
     tokens: u64,
     epoch: f64,
+}
+
+/// A step whose metrics have not been read.
+struct Pending {
+    what: Submitted,
     ticket: Ticket,
 }
 
@@ -360,6 +366,11 @@ impl Trainer {
         Ok(())
     }
 
+    /// Lets others have the run folder. What was trained can still be looked at.
+    pub fn release(&mut self) {
+        self.folder.unlock();
+    }
+
     /// Ends this sitting: a run that came to its end writes its result, one that did not is saved so that it can go on.
     ///
     /// # Errors
@@ -421,12 +432,13 @@ impl Trainer {
         self.done.position += (rows * self.run.accumulate) as u64;
         self.done.tokens += tokens;
         let epoch = self.done.position as f64 / self.data.len() as f64;
-        self.pending.push_back(Pending { step: self.done.step, lr, tokens, epoch, ticket });
+        self.pending.push_back(Pending { what: Submitted { step: self.done.step, lr, tokens, epoch }, ticket });
         Ok(())
     }
 
     /// Reports the steps whose metrics are here; waits only where too many are on their way.
     async fn collect(&mut self, events: &mut dyn FnMut(Event)) -> Result<()> {
+        let mut arrived = Vec::new();
         while let Some(pending) = self.pending.pop_front() {
             let words = if self.pending.len() >= IN_FLIGHT {
                 self.session.finish(pending.ticket).await?
@@ -435,22 +447,42 @@ impl Trainer {
                     Ok(words) => words,
                     Err(ticket) => {
                         self.pending.push_front(Pending { ticket, ..pending });
-                        return Ok(());
+                        break;
                     }
                 }
             };
-            let m = self.measured(pending.step, pending.lr, pending.tokens, pending.epoch, &words)?;
-            self.emit(m, events)?;
+            arrived.push((pending.what, words));
         }
-        Ok(())
+        self.report(arrived, false, events).map(|_| ())
     }
 
     /// Reports every step; with `keep_last` the last one is returned instead.
     async fn drain(&mut self, events: &mut dyn FnMut(Event), keep_last: bool) -> Result<Option<StepMetrics>> {
+        let mut arrived = Vec::new();
         while let Some(pending) = self.pending.pop_front() {
-            let words = self.session.finish(pending.ticket).await?;
-            let m = self.measured(pending.step, pending.lr, pending.tokens, pending.epoch, &words)?;
-            if keep_last && self.pending.is_empty() {
+            arrived.push((pending.what, self.session.finish(pending.ticket).await?));
+        }
+        self.report(arrived, keep_last, events)
+    }
+
+    /// Reports steps whose metrics have arrived; with `keep_last` the last one is returned instead. Those that arrived together
+    /// share the time since the last ones: when each of them was done, only the device knows.
+    fn report(
+        &mut self,
+        arrived: Vec<(Submitted, Vec<u32>)>,
+        keep_last: bool,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<Option<StepMetrics>> {
+        let count = arrived.len();
+        if count == 0 {
+            return Ok(None);
+        }
+        let now = Instant::now();
+        let seconds = now.duration_since(self.last_time).as_secs_f64().max(1e-9) / count as f64;
+        self.last_time = now;
+        for (i, (what, words)) in arrived.into_iter().enumerate() {
+            let m = self.measured(what, seconds, &words)?;
+            if keep_last && i + 1 == count {
                 return Ok(Some(m));
             }
             self.emit(m, events)?;
@@ -458,7 +490,8 @@ impl Trainer {
         Ok(None)
     }
 
-    fn measured(&mut self, step: u64, lr: f32, tokens: u64, epoch: f64, words: &[u32]) -> Result<StepMetrics> {
+    fn measured(&self, what: Submitted, seconds: f64, words: &[u32]) -> Result<StepMetrics> {
+        let Submitted { step, lr, tokens, epoch } = what;
         let value = |i: usize| f32::from_bits(words[i]);
         let (loss, grad_norm) = (value(metrics::LOSS), value(metrics::GRAD_NORM));
         if value(metrics::CLIP) < 0.0 {
@@ -473,9 +506,6 @@ impl Trainer {
                 hint: format!("{last}; use a smaller --lr, or --warmup"),
             });
         }
-        let now = Instant::now();
-        let seconds = now.duration_since(self.last_time).as_secs_f64().max(1e-9);
-        self.last_time = now;
         Ok(StepMetrics { step, loss, grad_norm, lr, tokens, tokens_per_second: tokens as f64 / seconds, epoch, ..StepMetrics::default() })
     }
 

@@ -44,7 +44,8 @@ impl AdapterReport {
         let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
         Self {
             index,
-            name: info.name.clone(),
+            // Browsers may keep the name to themselves.
+            name: if info.name.is_empty() { "WebGPU".into() } else { info.name.clone() },
             backend: format!("{:?}", info.backend).to_lowercase(),
             kind: kind(info.device_type),
             driver: [info.driver, info.driver_info].join(" ").trim().to_string(),
@@ -177,8 +178,13 @@ async fn enumerate() -> Vec<(AdapterReport, wgpu::Adapter)> {
 }
 
 /// Every adapter that wgpu finds.
+pub async fn find_all() -> Vec<AdapterReport> {
+    enumerate().await.into_iter().map(|(report, _)| report).collect()
+}
+
+/// As [`find_all`], waiting on this thread. Not for browsers.
 pub fn list() -> Vec<AdapterReport> {
-    pollster::block_on(enumerate()).into_iter().map(|(report, _)| report).collect()
+    pollster::block_on(find_all())
 }
 
 /// The adapter that `auto` takes, if any beats the CPU executor, and why.
@@ -203,19 +209,27 @@ pub(in crate::device) async fn open(request: &str) -> Result<Device> {
     }
     let mut found = enumerate().await;
     let reports: Vec<AdapterReport> = found.iter().map(|(r, _)| r.clone()).collect();
-    let index = match request.to_ascii_lowercase().as_str() {
-        "" | "auto" => match choose(&reports).0 {
-            Some(index) => index,
-            None => return Ok(Device::Cpu),
-        },
-        "gpu" => match choose(&reports).0.or_else(|| reports.first().map(|r| r.index)) {
-            Some(index) => index,
-            None => return Err(Error::device("a GPU was asked for, and no adapter was found", NO_DRIVER)),
+    let Some(index) = wanted(request, &reports)? else { return Ok(Device::Cpu) };
+    let (report, adapter) = found.swap_remove(index);
+    Gpu::open(&adapter, report).await.map(Device::Gpu)
+}
+
+/// The adapter that a request means, by its place in `reports`; none for the CPU executor.
+///
+/// # Errors
+/// As [`Device::find`].
+pub fn wanted(request: &str, reports: &[AdapterReport]) -> Result<Option<usize>> {
+    match request.trim().to_ascii_lowercase().as_str() {
+        "cpu" => Ok(None),
+        "" | "auto" => Ok(choose(reports).0),
+        "gpu" => match choose(reports).0.or_else(|| reports.first().map(|r| r.index)) {
+            Some(index) => Ok(Some(index)),
+            None => Err(Error::device("a GPU was asked for, and no adapter was found", NO_DRIVER)),
         },
         name => {
             let by_index = name.parse::<usize>().ok().filter(|i| *i < reports.len());
             let by_name = || reports.iter().position(|r| r.name.to_lowercase().contains(name));
-            by_index.or_else(by_name).ok_or_else(|| {
+            by_index.or_else(by_name).map(Some).ok_or_else(|| {
                 let names: Vec<String> = reports.iter().map(|r| format!("{}: {}", r.index, r.name)).collect();
                 let what = format!("no device matches {request:?}");
                 if names.is_empty() {
@@ -223,11 +237,9 @@ pub(in crate::device) async fn open(request: &str) -> Result<Device> {
                 } else {
                     Error::device(what, format!("there are: cpu, {}", names.join(", ")))
                 }
-            })?
+            })
         }
-    };
-    let (report, adapter) = found.swap_remove(index);
-    Gpu::open(&adapter, report).await.map(Device::Gpu)
+    }
 }
 
 #[cfg(test)]

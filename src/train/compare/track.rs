@@ -1,7 +1,8 @@
 //! The losses of a run against steps, tokens or seconds.
 
+use crate::train::curve::smoothed;
 use crate::train::metrics::StepMetrics;
-use crate::train::plot::{Series, SeriesLook, smoothed};
+use crate::train::plot::{Series, SeriesLook};
 
 /// The most points of a curve: about one for each pixel of a wide window, twice.
 const MOST: usize = 4000;

@@ -1,34 +1,14 @@
-//! Losses as a picture: SVG, and PNG where there is no browser.
+//! Drawing it: SVG and PNG.
 
 use super::axis::{Axis, plain};
+use super::{Series, SeriesLook};
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
+use crate::train::curve::smoothed;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;
-
-/// How a series is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SeriesLook {
-    /// Many noisy points: the raw curve faint, a smoothed one strong.
-    Curve,
-    /// Few exact points, such as held-out losses: dots on a dashed line.
-    Points,
-}
-
-/// One run's numbers in a plot.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Series {
-    /// Its name in the legend.
-    pub name: String,
-    /// Step and loss. What is not finite is left out.
-    pub points: Vec<(f64, f64)>,
-    /// How it is drawn.
-    pub look: SeriesLook,
-    /// Which colour; series of one run share theirs.
-    pub colour: usize,
-}
 
 /// A plot: what it shows and how its axes are called.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -243,18 +223,6 @@ fn decimals(height: f64) -> usize {
     (1.0 - (height / 8.0).log10().floor()).clamp(0.0, 8.0) as usize
 }
 
-/// An exponential mean over about a fortieth of the curve, without the pull of its first point.
-pub fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let keep = 1.0 - 1.0 / (points.len() as f64 / 40.0).max(1.0);
-    let (mut sum, mut weight) = (0.0, 0.0);
-    let mean = |&(x, y): &(f64, f64)| {
-        sum = keep * sum + (1.0 - keep) * y;
-        weight = keep * weight + (1.0 - keep);
-        (x, sum / weight)
-    };
-    points.iter().map(mean).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,12 +288,5 @@ mod tests {
         if let Some(keep) = std::env::var_os("DIABLO_TEST_KEEP_PLOT") {
             std::fs::write(Path::new(&keep).with_extension("png"), png).expect("copies");
         }
-    }
-
-    #[test]
-    fn smoothing_is_unbiased() {
-        assert_eq!(smoothed(&[(0.0, 5.0), (1.0, 3.0)]), [(0.0, 5.0), (1.0, 3.0)]);
-        let flat: Vec<(f64, f64)> = (0..400).map(|i| (f64::from(i), 2.0)).collect();
-        assert!(smoothed(&flat).iter().all(|p| (p.1 - 2.0).abs() < 1e-12));
     }
 }

@@ -1,0 +1,159 @@
+//! `diablo app --screenshots DIR`: the app shows itself. It opens the demo, trains it, takes a picture of every page, and closes.
+
+use super::shared::{Command, Shared, View};
+use crate::error::{Error, Result};
+use crate::train::config::Method;
+use eframe::egui::{self, ColorImage, ThemePreference, ViewportCommand};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Frames between a page's opening and its picture: sizes settle, fades end, jobs answer.
+const SETTLE: u32 = 20;
+/// Frames without progress after which the tour gives up.
+const PATIENCE: u32 = 20_000;
+
+/// What must have happened before a picture is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// The demo is open.
+    Open,
+    /// The run has done so many steps.
+    Step(u64),
+    /// Both runs have ended.
+    Done,
+}
+
+/// One picture.
+#[derive(Debug, Clone, Copy)]
+struct Shot {
+    view: View,
+    theme: ThemePreference,
+    when: When,
+}
+
+type Taken = Arc<Mutex<Option<Arc<ColorImage>>>>;
+
+/// A tour in progress.
+pub struct Tour {
+    folder: PathBuf,
+    shots: Vec<Shot>,
+    next: usize,
+    /// Frames since the page of the next picture was opened.
+    shown: u32,
+    waited: u32,
+    begun: bool,
+    taken: Option<Taken>,
+    /// Why it ended early, for who opened the window.
+    failed: Arc<Mutex<Option<Error>>>,
+}
+
+impl Tour {
+    /// A tour that puts its pictures into `folder`.
+    pub fn new(folder: PathBuf, failed: Arc<Mutex<Option<Error>>>) -> Self {
+        let (dark, light) = (ThemePreference::Dark, ThemePreference::Light);
+        let mut shots = vec![
+            Shot { view: View::Train, theme: dark, when: When::Step(110) },
+            Shot { view: View::Blocks, theme: dark, when: When::Step(150) },
+        ];
+        shots.extend([dark, light].into_iter().flat_map(|theme| View::ALL.map(|view| Shot { view, theme, when: When::Done })));
+        // Before anything runs, the pages of what will.
+        shots.insert(0, Shot { view: View::Method, theme: dark, when: When::Open });
+        Self { folder, shots, next: 0, shown: 0, waited: 0, begun: false, taken: None, failed }
+    }
+
+    /// Once a frame. False when the tour is over and the window closes.
+    pub fn frame(&mut self, ctx: &egui::Context, shared: &mut Shared) -> bool {
+        ctx.request_repaint();
+        match self.go_on(ctx, shared) {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(error) => *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
+        }
+        ctx.send_viewport_cmd(ViewportCommand::Close);
+        false
+    }
+
+    fn go_on(&mut self, ctx: &egui::Context, shared: &mut Shared) -> Result<bool> {
+        if let Some(error) = shared.live.error.take().or_else(|| shared.model.error.take()).or_else(|| shared.rows.error.take()) {
+            return Err(error);
+        }
+        self.waited += 1;
+        if self.waited > PATIENCE {
+            return Err(Error::input("the tour", "the app made no progress", ""));
+        }
+        if !self.begun {
+            self.begun = true;
+            shared.open_demo(ctx);
+        }
+        let image = self.taken.as_ref().and_then(|t| t.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(image) = image {
+            let shot = self.shots[self.next];
+            save(&self.folder, &name(self.next, shot), &image)?;
+            (self.taken, self.shown, self.waited) = (None, 0, 0);
+            self.next += 1;
+        }
+        let Some(shot) = self.shots.get(self.next).copied() else { return Ok(false) };
+        if self.taken.is_some() || !self.is_due(shot.when, shared) {
+            return Ok(true);
+        }
+        if self.shown == 0 {
+            ctx.set_theme(shot.theme);
+            shared.go(shot.view);
+        }
+        self.shown += 1;
+        if self.shown == SETTLE {
+            let taken = Taken::default();
+            self.taken = Some(taken.clone());
+            let callback = egui::ScreenshotCallback::new(move |image| {
+                *taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(image);
+            });
+            ctx.send_viewport_cmd(ViewportCommand::Screenshot(callback));
+        }
+        Ok(true)
+    }
+
+    fn is_due(&self, when: When, shared: &mut Shared) -> bool {
+        let open = shared.model.value.is_some() && shared.rows.value.is_some();
+        match when {
+            When::Open => open,
+            _ if !open => false,
+            When::Step(step) => {
+                if !shared.live.has_begun() {
+                    let lora = crate::train::RunConfig {
+                        method: Method::Lora,
+                        blocks: None,
+                        rank: 5,
+                        alpha: 10.0,
+                        lr: Some(4e-3),
+                        ..shared.run.clone()
+                    };
+                    shared.commands.push(Command::Start);
+                    shared.queue.push_back(lora);
+                }
+                shared.live.step() >= step || shared.live.outcome.is_some()
+            }
+            When::Done => shared.queue.is_empty() && !shared.live.is_active() && shared.live.has_begun(),
+        }
+    }
+}
+
+fn name(index: usize, shot: Shot) -> String {
+    let theme = if shot.theme == ThemePreference::Light { "light" } else { "dark" };
+    let when = match shot.when {
+        When::Open => "-before",
+        When::Step(_) => "-running",
+        When::Done => "",
+    };
+    format!("{index:02}-{}{when}-{theme}.png", shot.view.name().to_lowercase())
+}
+
+fn save(folder: &Path, name: &str, image: &ColorImage) -> Result<()> {
+    let [width, height] = image.size.map(|side| side as u32);
+    let pixels = image.pixels.iter().flat_map(|p| p.to_array()).collect();
+    let path = folder.join(name);
+    let broken = |what: String| Error::input(path.display().to_string(), what, "");
+    let picture = image::RgbaImage::from_raw(width, height, pixels).ok_or_else(|| broken("the picture has no pixels".into()))?;
+    let mut bytes = Vec::new();
+    picture.write_to(&mut std::io::Cursor::new(&mut bytes), image::ImageFormat::Png).map_err(|e| broken(e.to_string()))?;
+    super::platform::save(&path, &bytes)
+}

@@ -1,0 +1,141 @@
+//! What a run would train and take, laid out without a device: the numbers that change while a person turns a control.
+
+use super::config::RunConfig;
+use super::program::{Program, Shape};
+use super::{resolve, rows};
+use crate::adapter::{Kind, Spec};
+use crate::device::{Ledger, Limits};
+use crate::error::Result;
+use crate::model::Source;
+
+/// A run as it would be.
+#[derive(Debug, Clone)]
+pub struct Estimate {
+    /// The adapter, its numbers of blocks chosen where the run leaves them open.
+    pub spec: Spec,
+    /// Numbers that train.
+    pub trainable: u64,
+    /// Numbers in the model without the adapter.
+    pub parameters: u64,
+    /// The rank of LoRA on the same layers that trains as many; 0 where the whole model trains.
+    pub lora_rank: f64,
+    /// Bytes by category.
+    pub memory: Ledger,
+    /// The longest padded row.
+    pub longest: usize,
+    /// Where it does not fit: the nearest options that do, if any do.
+    pub smaller: Option<Smaller>,
+}
+
+/// Options that take less memory and compute the same steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Smaller {
+    /// Rows of a micro-batch.
+    pub batch_size: usize,
+    /// Micro-batches of a step.
+    pub accumulate: usize,
+    /// Whether activations are recomputed.
+    pub gradient_checkpointing: bool,
+    /// Bytes that the run then takes.
+    pub bytes: u64,
+}
+
+impl Estimate {
+    /// Lays out the run. `writes` are the tokens of a text that it writes between steps, its prompt counted in; 0 for none. `lengths` are the rows' lengths, cut as the run cuts them; without any, rows are taken to be as long as
+    /// they may be. `available` are the bytes that the device can give, where that is known.
+    ///
+    /// # Errors
+    /// Where options contradict each other or the model.
+    pub fn new(run: &RunConfig, source: &Source, lengths: &[usize], writes: usize, limits: Limits, available: Option<u64>) -> Result<Self> {
+        run.validate_options()?;
+        let config = &source.config;
+        let (spec, _) = resolve::adapter(run, config)?;
+        let formats = source.formats()?;
+        let shape = resolve::shape(run, crate::data::buckets(lengths, run.batch_size, run.seq_len, rows::BUCKETS), writes);
+        let bytes = |shape: &Shape| Ok::<_, crate::error::Error>(Program::new(config, &formats, &spec, shape, limits)?.estimate());
+        let memory = bytes(&shape)?;
+        let smaller = match available {
+            Some(available) if memory.total() > available => {
+                let fits = |s: &Shape| bytes(s).ok().map(|m| m.total()).filter(|total| *total <= available);
+                less(&shape).into_iter().find_map(|s| fits(&s).map(|total| (s, total))).map(|(s, bytes)| Smaller {
+                    batch_size: s.batch_size,
+                    accumulate: run.accumulate * shape.batch_size.div_ceil(s.batch_size),
+                    gradient_checkpointing: s.recompute,
+                    bytes,
+                })
+            }
+            _ => None,
+        };
+        let trainable = spec.trainable(config);
+        let rank_one = Spec { kind: Kind::Lora { rank: 1, alpha: 1.0, rslora: false }, ..spec.clone() }.trainable(config);
+        Ok(Self {
+            trainable,
+            parameters: config.num_parameters(),
+            lora_rank: if rank_one == 0 { 0.0 } else { trainable as f64 / rank_one as f64 },
+            memory,
+            longest: shape.buckets.last().copied().unwrap_or(run.seq_len),
+            smaller,
+            spec,
+        })
+    }
+
+    /// The share of the model's numbers that trains, 0 to 1.
+    pub fn share(&self) -> f64 {
+        self.trainable as f64 / self.parameters.max(1) as f64
+    }
+}
+
+/// Shapes that take less, the one that costs the least time first.
+pub(super) fn less(shape: &Shape) -> Vec<Shape> {
+    let mut out = vec![Shape { recompute: true, ..shape.clone() }];
+    let mut rows = shape.batch_size / 2;
+    while rows >= 1 {
+        out.push(Shape { batch_size: rows, ..shape.clone() });
+        out.push(Shape { batch_size: rows, recompute: true, ..shape.clone() });
+        rows /= 2;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ModelConfig;
+    use crate::train::blocks::Blocks;
+
+    fn demo() -> Source {
+        let json = include_str!("../../assets/demo/model/config.json");
+        Source::drawn(ModelConfig::from_json(json, "config.json").expect("the bundled configuration"))
+    }
+
+    #[test]
+    fn more_blocks_train_less() {
+        let at = |n| {
+            let run = RunConfig { blocks: Some(Blocks::One(n)), batch_size: 4, seq_len: 64, ..RunConfig::default() };
+            Estimate::new(&run, &demo(), &[], 0, Limits::NONE, None).expect("it divides")
+        };
+        let (few, many) = (at(4), at(16));
+        assert_eq!(few.trainable, 4 * many.trainable);
+        assert!(few.memory.total() > many.memory.total() && (few.lora_rank / many.lora_rank - 4.0).abs() < 1e-9);
+        assert_eq!((few.longest, few.smaller), (64, None));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_answered_with_what_does() {
+        let run = RunConfig { batch_size: 8, accumulate: 2, seq_len: 256, ..RunConfig::default() };
+        let whole = Estimate::new(&run, &demo(), &[], 0, Limits::NONE, None).expect("lays out").memory.total();
+        let tight = Estimate::new(&run, &demo(), &[], 0, Limits::NONE, Some(whole / 4)).expect("lays out");
+        let smaller = tight.smaller.expect("something fits");
+        assert!(smaller.bytes <= whole / 4);
+        assert_eq!(smaller.batch_size * smaller.accumulate, 16);
+        let none = Estimate::new(&run, &demo(), &[], 0, Limits::NONE, Some(1)).expect("lays out");
+        assert_eq!(none.smaller, None);
+    }
+
+    #[test]
+    fn options_that_cannot_be_are_errors() {
+        let run = RunConfig { blocks: Some(Blocks::One(7)), ..RunConfig::default() };
+        let error = Estimate::new(&run, &demo(), &[], 0, Limits::NONE, None).expect_err("7 does not divide");
+        assert!(error.hint().is_some_and(|h| h.contains("nearest")));
+    }
+}

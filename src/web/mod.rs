@@ -1,0 +1,16 @@
+//! The program in a browser.
+//!
+//! A page and its worker run the same WebAssembly, each an instance of its own. The worker trains; the page draws. They talk by
+//! the messages of [`protocol`], as JSON, with files beside them. The worker's files are those of [`crate::files::memory`]: the
+//! page's script fills them from the visitor's choice and from the browser's storage, and brings back to the storage what a run
+//! writes.
+
+pub mod protocol;
+
+#[cfg(target_arch = "wasm32")]
+mod picked;
+#[cfg(target_arch = "wasm32")]
+pub mod worker;
+
+/// What happens when the WebAssembly is loaded: nothing yet, a page or a worker asks for what it needs.
+pub fn start() {}

@@ -1,0 +1,244 @@
+//! From the crate to web/dist.
+
+use crate::{Folders, compress, hash, policy};
+use anyhow::{Context, Result, bail, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use wasm_bindgen_cli_support::Bindgen;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+const PROFILE: &str = "wasm-release";
+/// What a visitor downloads before the first step, compressed and without the demo's model.
+const MOST_COMPRESSED: usize = 8_000_000;
+
+/// The parts of the one script, in order, after the bindings.
+const SCRIPTS: [&str; 3] = ["storage.js", "worker.js", "page.js"];
+/// The demo's files, below assets/demo.
+const DEMO: [&str; 6] = [
+    "model/config.json",
+    "model/model.safetensors",
+    "model/tokenizer.json",
+    "model/tokenizer_config.json",
+    "train.jsonl",
+    "held-out.jsonl",
+];
+
+/// Builds the page.
+pub fn build(folders: &Folders) -> Result<()> {
+    let bindings = bind(&compile(&folders.root)?)?;
+    let mut dist = Dist { folder: folders.dist.clone(), files: Vec::new() };
+
+    let wasm = dist.hashed("diablo.wasm", bindings.wasm);
+    let mut demo = serde_json::Map::new();
+    for name in DEMO {
+        let bytes = read(&folders.root.join("assets/demo").join(name))?;
+        let file = dist.hashed(&format!("demo-{}", name.replace('/', "-")), bytes);
+        demo.insert(name.into(), file.into());
+    }
+    let mut script = fill(&bindings.script, BINDINGS_WASM, &format!("./{}", file_name(&wasm)))?;
+    // In a block of their own, so that their names and the bindings' do not meet.
+    let parts = SCRIPTS.map(|name| read_text(&folders.page.join(name)));
+    let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
+    script.push_str(&format!("\n{{\n{}\n}}\n", parts.join("\n")));
+    let script = fill(&script, "__DEMO_FILES__", &serde_json::to_string(&demo)?)?;
+    let script = dist.hashed("diablo.js", script.into_bytes());
+    let style = dist.hashed("page.css", read(&folders.page.join("page.css"))?);
+
+    let mut page = read_text(&folders.page.join("index.html"))?;
+    for (mark, value) in [("__POLICY__", policy::content_security_policy()), ("__STYLE__", style), ("__SCRIPT__", script)] {
+        page = fill(&page, mark, &value)?;
+    }
+    refuse_inline(&page)?;
+    dist.add("index.html", page.into_bytes());
+    let offline = service_worker(&read_text(&folders.page.join("service-worker.js"))?, &dist)?;
+    dist.add("service-worker.js", offline.into_bytes());
+    dist.add("_headers", policy::headers_file().into_bytes());
+    dist.add("diablo.d.ts", bindings.types.into_bytes());
+    dist.write()
+}
+
+/// The crate as WebAssembly; the path of the program.
+fn compile(root: &Path) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let target_folder = {
+        let output = Command::new(&cargo).args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(root).output()?;
+        ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+        let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        PathBuf::from(metadata["target_directory"].as_str().context("cargo names no target folder")?)
+    };
+    // Where the target cannot be downloaded, .ci/wasm-std.sh says here how the standard library is built instead.
+    let more = std::env::var("DIABLO_WASM_ARGS").unwrap_or_default();
+    if more.is_empty() {
+        add_target(root)?;
+    }
+    println!("compiling to WebAssembly");
+    let mut command = Command::new(&cargo);
+    command.args(["build", "--quiet", "--bin", "diablo", "--target", TARGET, "--profile", PROFILE]).args(more.split_whitespace());
+    if let Some(rustc) = std::env::var_os("DIABLO_WASM_RUSTC") {
+        // Building the standard library is for nightly compilers; this lets a stable one.
+        command.env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1");
+    }
+    let status = command.current_dir(root).status()?;
+    ensure!(status.success(), "the crate does not compile to WebAssembly");
+    let program = target_folder.join(TARGET).join(PROFILE).join("diablo.wasm");
+    optimise(&program)
+}
+
+/// Asks rustup for the target where it is not there.
+fn add_target(root: &Path) -> Result<()> {
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).current_dir(root).output()?;
+    let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
+    if sysroot.join("lib/rustlib").join(TARGET).is_dir() {
+        return Ok(());
+    }
+    let added = Command::new("rustup").args(["target", "add", TARGET]).current_dir(root).status();
+    if added.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    bail!("Rust's {TARGET} target is not installed: `rustup target add {TARGET}`, or on Debian `. .ci/wasm-std.sh` and again")
+}
+
+/// Runs wasm-opt where `WASM_OPT` names it. It takes a minute or two for a tenth of the size, of which compression leaves little.
+fn optimise(program: &Path) -> Result<PathBuf> {
+    let Some(wasm_opt) = std::env::var_os("WASM_OPT").filter(|name| !name.is_empty()) else { return Ok(program.into()) };
+    let out = program.with_extension("opt.wasm");
+    let status = Command::new(&wasm_opt).args(["-O2", "--all-features"]).arg(program).arg("-o").arg(&out).status();
+    let status = status.with_context(|| format!("{} cannot be started", wasm_opt.display()))?;
+    ensure!(status.success(), "wasm-opt failed");
+    Ok(out)
+}
+
+/// How the bindings name the program before it has its hash.
+const BINDINGS_WASM: &str = "diablo_bg.wasm";
+
+struct Bindings {
+    script: String,
+    types: String,
+    wasm: Vec<u8>,
+}
+
+fn bind(program: &Path) -> Result<Bindings> {
+    let mut output = Bindgen::new()
+        .input_path(program)
+        .out_name("diablo")
+        .web(true)?
+        .typescript(true)
+        .omit_default_module_path(false)
+        .remove_producers_section(true)
+        .generate_output()
+        .context("the bindings: is wasm-bindgen of one version in Cargo.toml and web/xtask/Cargo.toml?")?;
+    ensure!(output.snippets().values().all(Vec::is_empty), "a dependency brings scripts of its own; the one script must hold them");
+    let (script, types) = (output.js().to_owned(), output.ts().unwrap_or_default().to_owned());
+    let wasm = output.wasm_mut().emit_wasm();
+    Ok(Bindings { script, types, wasm })
+}
+
+/// Replaces a mark that must be there.
+fn fill(text: &str, mark: &str, value: &str) -> Result<String> {
+    ensure!(text.contains(mark), "{mark} is nowhere in {:?}…", text.chars().take(60).collect::<String>());
+    Ok(text.replace(mark, value))
+}
+
+/// The policy would stop such a page, but only in front of a visitor.
+fn refuse_inline(page: &str) -> Result<()> {
+    for tag in page.split('<').filter(|tag| tag.starts_with("script") || tag.starts_with("style")) {
+        let (attributes, body) = tag.split_once('>').unwrap_or((tag, ""));
+        ensure!(attributes.contains("src=") && body.trim().is_empty(), "index.html has something in line: <{attributes}>");
+    }
+    ensure!(!page.contains(" on") && !page.contains("style="), "index.html has handlers or styles in line");
+    Ok(())
+}
+
+/// The service worker with the list of what it keeps.
+fn service_worker(text: &str, dist: &Dist) -> Result<String> {
+    let names: Vec<&str> = dist.files.iter().map(|(name, _)| name.as_str()).collect();
+    let version =
+        hash::of(&dist.files.iter().flat_map(|(name, bytes)| [name.as_bytes(), hash::of(bytes).as_bytes()].concat()).collect::<Vec<_>>());
+    fill(&fill(text, "__FILES__", &serde_json::to_string(&names)?)?, "__VERSION__", &version)
+}
+
+/// What comes out.
+struct Dist {
+    folder: PathBuf,
+    files: Vec<(String, Vec<u8>)>,
+}
+
+impl Dist {
+    fn add(&mut self, name: &str, bytes: Vec<u8>) {
+        self.files.push((name.to_owned(), bytes));
+    }
+
+    /// Adds a file under a name with its hash; that name.
+    fn hashed(&mut self, name: &str, bytes: Vec<u8>) -> String {
+        let name = format!("assets/{}", hash::name(name, &bytes));
+        self.add(&name, bytes);
+        name
+    }
+
+    /// Writes everything beside the old folder first, so that a build that fails leaves the old page.
+    fn write(&self) -> Result<()> {
+        let fresh = self.folder.with_extension("new");
+        if fresh.exists() {
+            fs::remove_dir_all(&fresh)?;
+        }
+        println!("{:>10} {:>10} {:>10}  file", "bytes", "gzip", "brotli");
+        let mut total = 0;
+        for (name, bytes) in &self.files {
+            let path = fresh.join(name);
+            fs::create_dir_all(path.parent().context("every file has a folder")?)?;
+            fs::write(&path, bytes)?;
+            let mut sizes = [bytes.len(); 2];
+            if compress::is_worth_it(name) && !name.starts_with('_') {
+                let (gzip, brotli) = (compress::gzip(bytes)?, compress::brotli(bytes)?);
+                sizes = [gzip.len(), brotli.len()];
+                fs::write(fresh.join(format!("{name}.gz")), gzip)?;
+                fs::write(fresh.join(format!("{name}.br")), brotli)?;
+            }
+            println!("{:>10} {:>10} {:>10}  {name}", bytes.len(), sizes[0], sizes[1]);
+            if !name.starts_with("assets/demo-model-") {
+                // What a plain host sends: most know gzip alone.
+                total += sizes[0];
+            }
+        }
+        println!("{total:>21} bytes by gzip without the demo's model, of {MOST_COMPRESSED} at most");
+        ensure!(total <= MOST_COMPRESSED, "the page is too large");
+        if self.folder.exists() {
+            fs::remove_dir_all(&self.folder)?;
+        }
+        fs::rename(&fresh, &self.folder)?;
+        println!("{}", self.folder.display());
+        Ok(())
+    }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| path.display().to_string())
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_line_is_refused() {
+        refuse_inline("<script type=\"module\" src=\"a.js\"></script><link rel=\"stylesheet\" href=\"a.css\">").expect("is fine");
+        for page in ["<script>x</script>", "<script src=\"a\">x</script>", "<style>x</style>", "<p style=\"x\">", "<p onclick=\"x\">"] {
+            assert!(refuse_inline(page).is_err(), "{page}");
+        }
+    }
+
+    #[test]
+    fn marks_must_be_there() {
+        assert_eq!(fill("a __X__ b", "__X__", "y").expect("fills"), "a y b");
+        assert!(fill("a", "__X__", "y").is_err());
+    }
+}

@@ -1,0 +1,53 @@
+//! `build` makes web/dist; `serve` shows it on this machine.
+
+mod build;
+mod compress;
+mod hash;
+mod policy;
+mod serve;
+
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: xtask build | serve [PORT]";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["build"] => build::build(&Folders::find()?),
+        ["serve"] => serve::serve(&Folders::find()?.dist, 8080),
+        ["serve", port] => serve::serve(&Folders::find()?.dist, port.parse().with_context(|| format!("{port} is no port"))?),
+        _ => bail!(USAGE),
+    }
+}
+
+/// Where things lie.
+struct Folders {
+    /// The program's crate.
+    root: PathBuf,
+    /// What the page is made of.
+    page: PathBuf,
+    /// What comes out.
+    dist: PathBuf,
+}
+
+impl Folders {
+    fn find() -> Result<Self> {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let web = here.parent().context("xtask lies in web/")?;
+        let root = web.parent().context("web/ lies in the crate")?;
+        Ok(Self { root: root.into(), page: web.join("page"), dist: web.join("dist") })
+    }
+}
