@@ -3,9 +3,9 @@
 use super::compare::Entry;
 use super::layout::grouped;
 use super::theme::{Tokens, space, tokens};
-use crate::train::plot::log_marks;
 use crate::train::compare::export::Axes;
 use crate::train::compare::{Against, Measure, Point};
+use crate::train::plot::log_marks;
 use eframe::egui::{self, Color32, RichText, Sense, Stroke, Ui, Vec2};
 use egui_plot::{ColorConflictHandling, GridMark, Legend, LegendGrouping, Line, LineStyle, Plot, PlotMemory, PlotPoint, Points};
 
