@@ -5,9 +5,9 @@
 
 mod app_views;
 
-use app_views::{App, go, open, picture, train, wait_for};
+use app_views::{App, go, open, train, wait_for};
 use diablo::app::View;
-use diablo::app::shared::Command;
+use diablo::app::shared::{Command, RunState};
 use diablo::demo::Files;
 use diablo::train::RunConfig;
 use diablo::train::config::Method;
@@ -16,6 +16,13 @@ use eframe::egui::{Key, Modifiers, Theme, accesskit};
 use egui_kittest::SnapshotResults;
 use egui_kittest::kittest::{NodeT, Queryable};
 use std::path::Path;
+
+/// Compares the page with its picture.
+fn picture(app: &mut App, name: &str) {
+    app.remove_cursor();
+    app.run_steps(2);
+    app.snapshot_options(name, &app_views::tolerant());
+}
 
 /// Gives every step of a run the same time, so that a picture of it is the same on every machine.
 fn even_times(run: &RunConfig) {
@@ -121,20 +128,21 @@ fn two_runs_are_compared_exported_and_run_again() {
     assert_eq!(lines(&app), ["diablo"]);
     assert!(runs[1].out.is_dir());
 
-    // The sibling by the other method is fair, and has a folder of its own.
-    app.state_mut().shared.run.device = "cpu".into();
+    // The sibling by the other method is fair, has a folder of its own, and comes into the list while it goes on.
     click(&mut app, "Run the same with…");
     assert!(app.query_by_label_contains("diablo-lora-r5").is_some(), "the rank that trains as many numbers");
     click(&mut app, "Start it");
-    wait_for(&mut app, "the model", |app| app.state().shared.commands.contains(&Command::Start));
-    let shared = &app.state().shared;
-    assert_eq!((shared.run.method, shared.run.rank, shared.run.seed, shared.run.steps), (Method::Lora, 5, 1, Some(40)));
-    assert_eq!(shared.run.out, runs[0].out.with_file_name("diablo-lora-r5"));
-    assert_eq!(app.state().view(), View::Train);
+    wait_for(&mut app, "the run", |app| app.state().view() == View::Train && app.state().shared.live.has_begun());
+    let run = app.state().shared.live.run.clone();
+    assert_eq!((run.method, run.rank, run.seed, run.steps), (Method::Lora, 5, 1, Some(40)));
+    assert_eq!(run.out, runs[0].out.with_file_name("diablo-lora-r5"));
+    go(&mut app, View::Compare);
+    wait_for(&mut app, "the run's line", |app| lines(app).iter().any(|name| name == "diablo-lora-r5"));
+    wait_for(&mut app, "its end", |app| !app.state().shared.live.is_active());
 }
 
 #[test]
-fn a_sweep_waits_in_the_queue() {
+fn a_sweep_goes_one_after_the_other() {
     let folder = tempfile::tempdir().expect("a folder");
     Files::write(folder.path()).expect("the demo's files");
     let runs = [train(folder.path(), Method::Diablo, 8)];
@@ -146,14 +154,16 @@ fn a_sweep_waits_in_the_queue() {
     assert_eq!(app.query_all_by_label_contains("Error: ").count(), 1, "7 does not divide");
     assert!(app.query_by_label("Start 2 runs").is_none());
     fill(&mut app, "Values", "4, 8, 32");
-    click(&mut app, "Start 3 runs");
-    wait_for(&mut app, "the model", |app| app.state().shared.commands.contains(&Command::Start));
-    let shared = &app.state().shared;
+    app.get_by_label("Start 3 runs").click();
+    wait_for(&mut app, "the first", |app| app.state().shared.live.is_active());
+    app.state_mut().shared.commands.push(Command::Pause);
+    wait_for(&mut app, "the pause", |app| app.state().shared.status.state == RunState::Paused);
     let name = |run: &RunConfig| run.out.file_name().expect("a name").to_string_lossy().into_owned();
-    assert_eq!(name(&shared.run), "diablo-diablo-n4");
+    let shared = &app.state().shared;
+    assert_eq!(name(&shared.live.run), "diablo-diablo-n4");
     assert_eq!(shared.queue.iter().map(name).collect::<Vec<_>>(), ["diablo-diablo-n8", "diablo-diablo-n32"]);
-    // While they go on, more of them only wait, in folders that no other takes.
-    app.state_mut().shared.status.state = diablo::app::shared::RunState::Running;
+
+    // While a run goes on, more of them only wait, in folders that no other takes.
     go(&mut app, View::Compare);
     click(&mut app, "Run the same with…");
     click(&mut app, "DiaBlo");
@@ -161,8 +171,13 @@ fn a_sweep_waits_in_the_queue() {
     click(&mut app, "Queue it");
     assert_eq!(app.state().shared.queue.back().map(name).as_deref(), Some("diablo-diablo-n8-2"));
     assert!(app.query_by_label("3 runs wait").is_some());
-    click(&mut app, "Clear queue");
-    assert!(app.state().shared.queue.is_empty());
+    app.state_mut().shared.queue.pop_back();
+
+    app.state_mut().shared.commands.push(Command::Continue);
+    wait_for(&mut app, "the sweep", |app| app.state().shared.queue.is_empty() && !app.state().shared.live.is_active());
+    wait_for(&mut app, "the last line", |app| app.query_all_by_label("8").count() >= 4);
+    click(&mut app, "Sort by Trained");
+    assert_eq!(lines(&app), ["diablo-diablo-n32", "diablo", "diablo-diablo-n8", "diablo-diablo-n4"]);
 }
 
 #[test]

@@ -8,7 +8,6 @@ use super::platform::{self, Ask};
 use super::shared::{Command, Shared, Spot, View};
 use super::theme::{space, tokens};
 use super::{compare_plot, compare_table, trouble};
-use crate::error::Error;
 use crate::train::RunConfig;
 use crate::train::compare::export::Axes;
 use crate::train::compare::{self, Column, Compared};
@@ -51,8 +50,6 @@ pub struct ComparePage {
     dialog: Option<Job<Option<PathBuf>>>,
     again: Option<Again>,
     export: Export,
-    /// A sibling waits for its model to be opened.
-    opening: bool,
 }
 
 impl Default for ComparePage {
@@ -68,7 +65,6 @@ impl Default for ComparePage {
             dialog: None,
             again: None,
             export: Export::default(),
-            opening: false,
         }
     }
 }
@@ -79,7 +75,6 @@ impl ComparePage {
         let ctx = ui.ctx().clone();
         self.collect(shared);
         self.read(&ctx);
-        self.begin_when_open(shared);
         if let Some(answer) = self.dialog.as_mut().and_then(Job::poll) {
             self.dialog = None;
             if let Ok(Some(folder)) = answer {
@@ -107,7 +102,8 @@ impl ComparePage {
 
     /// Puts recent runs, and the one that goes on, into the list.
     fn collect(&mut self, shared: &Shared) {
-        let current = (shared.status.state.is_active() && !shared.run.out.as_os_str().is_empty()).then(|| shared.run.out.clone());
+        // Before its first file is there, a run cannot be read.
+        let current = Some(&shared.live.run.out).filter(|out| shared.live.is_active() && compare::stamp(out) > 0).cloned();
         // The oldest first, so that the newest has the last line and the others keep their colours.
         let found: Vec<PathBuf> = shared.settings.runs.iter().rev().cloned().chain(current).collect();
         for folder in found {
@@ -222,10 +218,6 @@ impl ComparePage {
             if ui.add_enabled(!read.is_empty(), egui::Button::new("Export…")).clicked() {
                 self.export.open(&read[0].record.folder);
             }
-            if self.opening {
-                ui.add(egui::Spinner::new().size(14.0).color(t.accent));
-                ui.label(RichText::new("opening the run's model").color(t.text_weak));
-            }
             if !shared.queue.is_empty() {
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     if ui.button("Clear queue").clicked() {
@@ -237,11 +229,6 @@ impl ComparePage {
                 });
             }
         });
-        // Why a sibling could not be started: below the button that was to start it.
-        if let Some(error) = shared.model.error.as_ref().filter(|_| !self.opening && self.again.is_none()) {
-            ui.add_space(space::TIGHT);
-            trouble::show(ui, error);
-        }
     }
 
     fn table(&mut self, ui: &mut Ui, shared: &mut Shared, names: &[String]) {
@@ -277,7 +264,7 @@ impl ComparePage {
                 self.again = None;
             }
             if let Some(Some(runs)) = outcome {
-                self.begin(ctx, shared, runs);
+                Self::begin(ctx, shared, runs);
             }
         }
         let names = self.names();
@@ -288,44 +275,26 @@ impl ComparePage {
     }
 
     /// Starts the first of these runs and lets the others wait; all of them where a run goes on.
-    fn begin(&mut self, ctx: &egui::Context, shared: &mut Shared, runs: Vec<RunConfig>) {
+    fn begin(ctx: &egui::Context, shared: &mut Shared, runs: Vec<RunConfig>) {
         let mut runs = VecDeque::from(runs);
-        if shared.status.state.is_active() {
+        if shared.live.is_active() {
             let n = runs.len();
             shared.notice = Some(if n == 1 { "1 run waits its turn".into() } else { format!("{n} runs wait their turn") });
             shared.queue.extend(runs);
             return;
         }
         let Some(first) = runs.pop_front() else { return };
-        shared.queue.extend(runs);
-        let (model, data) = (first.model.clone(), first.data.clone());
-        let is_open = shared.model.value.is_some() && shared.run.model == model;
-        let same_rows = shared.run.data == data;
+        // The other pages show the model and the rows that the run has.
+        let other_model = shared.model.value.is_none() || shared.run.model != first.model;
+        let other_rows = shared.run.data != first.data;
         shared.run = first;
-        if !is_open {
-            shared.open_model(ctx, model);
-        } else if !same_rows {
-            shared.open_data(ctx, data);
+        if other_model {
+            shared.open_model(ctx, shared.run.model.clone());
+        } else if other_rows {
+            shared.open_data(ctx, shared.run.data.clone());
         }
-        self.opening = true;
-        self.begin_when_open(shared);
-    }
-
-    /// Goes to Train as soon as the sibling's model is open.
-    fn begin_when_open(&mut self, shared: &mut Shared) {
-        if !self.opening || shared.model.is_running() {
-            return;
-        }
-        self.opening = false;
-        if shared.model.value.is_some() {
-            shared.commands.push(Command::Start);
-            shared.go(View::Train);
-        } else {
-            // Without its model no run of the sweep can start; the error is shown below the buttons.
-            shared.queue.clear();
-            if shared.model.error.is_none() {
-                shared.model.error = Some(Error::usage("the run's model cannot be opened", "open it on the Model page first"));
-            }
-        }
+        shared.queue.extend(runs);
+        shared.commands.push(Command::Start);
+        shared.go(View::Train);
     }
 }

@@ -86,7 +86,7 @@ impl Again {
             ui.horizontal(|ui| {
                 let siblings = self.asked.as_ref().and_then(|asked| asked.as_ref().ok());
                 let n = siblings.map_or(0, Vec::len);
-                let verb = if shared.status.state.is_active() { "Queue" } else { "Start" };
+                let verb = if shared.live.is_active() { "Queue" } else { "Start" };
                 let what = if matches!(self.form, Form::Same { .. }) { format!("{verb} it") } else { format!("{verb} {n} runs") };
                 if primary(ui, n > 0, &what).clicked()
                     && let Some(siblings) = siblings
@@ -285,8 +285,8 @@ fn listed(over: Over, base: &Compared) -> String {
 fn placed(siblings: &[Sibling], base: &Compared, shared: &Shared) -> Vec<RunConfig> {
     let above = base.record.folder.parent().map_or_else(platform::runs_folder, Path::to_path_buf);
     let mut taken: Vec<PathBuf> = shared.queue.iter().map(|run| run.out.clone()).collect();
-    if shared.status.state.is_active() {
-        taken.push(shared.run.out.clone());
+    if shared.live.is_active() {
+        taken.push(shared.live.run.out.clone());
     }
     let mut placed = Vec::with_capacity(siblings.len());
     for sibling in siblings {

@@ -67,7 +67,7 @@ pub(super) fn show(ui: &mut Ui, turn: &Turn) -> bool {
     let (_, again) = card(ui, "", |ui| {
         let mut again = false;
         ui.with_layout(Layout::right_to_left(Align::Min), |ui| {
-            again = ui.button("Use again").on_hover_text("Puts this prompt back into the box").clicked();
+            again = ui.link(RichText::new("Use again").small()).on_hover_text("Puts this prompt back into the box").clicked();
             ui.label(RichText::new(how(&turn.sampling)).small().color(t.text_weak));
             ui.with_layout(Layout::top_down(Align::Min), |ui| {
                 ui.add(Label::new(RichText::new(turn.prompt.trim()).color(t.text_strong)).wrap().selectable(true));

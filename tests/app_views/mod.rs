@@ -60,13 +60,6 @@ pub fn wait_for(app: &mut App, what: &str, done: impl Fn(&App) -> bool) {
     app.run_steps(3);
 }
 
-/// Compares the page with its picture.
-pub fn picture(app: &mut App, name: &str) {
-    app.remove_cursor();
-    app.run_steps(2);
-    app.snapshot_options(name, &tolerant());
-}
-
 /// A digit of a loss may differ from machine to machine; a line that has moved is far more.
 pub fn tolerant() -> SnapshotOptions {
     SnapshotOptions::new().max_failed_pixels(60)

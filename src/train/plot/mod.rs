@@ -1,9 +1,13 @@
 //! The loss of a run as an SVG picture.
 
 #[cfg(not(target_arch = "wasm32"))]
+mod axis;
+#[cfg(not(target_arch = "wasm32"))]
 mod svg;
 #[cfg(not(target_arch = "wasm32"))]
-pub use svg::{Picture, log_marks, loss_plot};
+pub use axis::log_marks;
+#[cfg(not(target_arch = "wasm32"))]
+pub use svg::{Picture, loss_plot};
 
 /// Draws nothing: a worker has no fonts to measure, and a page draws its own plots.
 ///
