@@ -55,6 +55,7 @@ pub struct Tour {
     /// Frames since the page of the next picture was opened.
     shown: u32,
     waited: u32,
+    over: bool,
     begun: bool,
     taken: Option<Taken>,
     /// Why it ended early, for who opened the window.
@@ -74,11 +75,14 @@ impl Tour {
         shots.insert(0, Shot { view: View::Method, theme: dark, when: When::Open });
         let now = Instant::now();
         let times = Times { opened, first_frame: None, started: None, first_loss: None, longest: Duration::ZERO, frame: now };
-        Self { times, folder, shots, next: 0, shown: 0, waited: 0, begun: false, taken: None, failed }
+        Self { times, folder, shots, next: 0, shown: 0, waited: 0, over: false, begun: false, taken: None, failed }
     }
 
     /// Once a frame. False when the tour is over and the window closes.
     pub fn frame(&mut self, ctx: &egui::Context, shared: &mut Shared) -> bool {
+        if self.over {
+            return false;
+        }
         self.times.frame = Instant::now();
         self.times.first_frame.get_or_insert_with(|| self.times.opened.elapsed());
         if shared.live.has_begun() && !shared.live.metrics.is_empty() {
@@ -93,6 +97,7 @@ impl Tour {
             Ok(false) => self.say(shared),
             Err(error) => *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
         }
+        self.over = true;
         ctx.send_viewport_cmd(ViewportCommand::Close);
         false
     }
