@@ -4,6 +4,7 @@
 use super::shared::{Command, Shared, View};
 use crate::error::{Error, Result};
 use crate::train::config::Method;
+use crate::train::{RunConfig, RunRecord, Trainer};
 use eframe::egui::{self, ColorImage, ThemePreference, ViewportCommand};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,7 +95,11 @@ impl Tour {
                 ctx.request_repaint_after(if self.shown > 0 { Duration::ZERO } else { Duration::from_millis(50) });
                 return true;
             }
-            Ok(false) => self.say(shared),
+            Ok(false) => {
+                if let Err(error) = self.say(shared) {
+                    *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                }
+            }
             Err(error) => *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
         }
         self.over = true;
@@ -110,16 +115,21 @@ impl Tour {
     }
 
     /// Says what was measured, on standard output.
-    fn say(&self, shared: &Shared) {
+    fn say(&self, shared: &Shared) -> Result<()> {
         let seconds = |d: Option<Duration>| d.map_or_else(|| "?".into(), |d| format!("{:.2} s", d.as_secs_f64()));
-        let record = |out: &Path| {
-            crate::train::RunRecord::open(out).ok().and_then(|r| Some(r.metrics.last()?.tokens as f64 / r.seconds_per_step()?))
-        };
-        let speed = shared.settings.runs.iter().rev().find_map(|out| record(out)).map_or_else(|| "?".into(), |s| format!("{s:.0}"));
         println!("first frame after {}", seconds(self.times.first_frame));
         println!("first loss {} after the start of the run", seconds(self.times.first_loss));
-        println!("training at {speed} tokens/s (median step of the first run)");
         println!("longest frame of the interface while training {:.0} ms", 1e3 * self.times.longest.as_secs_f64());
+        let Some(out) = shared.settings.runs.get(1) else { return Ok(()) };
+        let window = RunRecord::open(out)?;
+        // The same run again, with nothing beside it.
+        let alone = RunConfig { out: super::platform::free_folder(&self.folder, "run"), ..window.config.clone() };
+        Trainer::prepare(alone.clone(), &mut |_| ())?.run(&mut |_| (), &|| false)?;
+        let alone = RunRecord::open(&alone.out)?;
+        let rate = |r: &RunRecord| r.metrics.last().zip(r.seconds_per_step()).map_or(0.0, |(m, s)| m.tokens as f64 / s);
+        let (window, alone) = (rate(&window), rate(&alone));
+        println!("training at {window:.0} tokens/s in the window, {alone:.0} without it: {:.2} (median steps)", window / alone);
+        Ok(())
     }
 
     fn go_on(&mut self, ctx: &egui::Context, shared: &mut Shared) -> Result<bool> {
@@ -168,14 +178,7 @@ impl Tour {
             _ if !open => false,
             When::Step(step) => {
                 if !shared.live.has_begun() {
-                    let lora = crate::train::RunConfig {
-                        method: Method::Lora,
-                        blocks: None,
-                        rank: 5,
-                        alpha: 10.0,
-                        lr: Some(4e-3),
-                        ..shared.run.clone()
-                    };
+                    let lora = RunConfig { method: Method::Lora, blocks: None, rank: 5, alpha: 10.0, lr: Some(4e-3), ..shared.run.clone() };
                     self.times.started = Some(Instant::now());
                     shared.commands.push(Command::Start);
                     shared.queue.push_back(lora);
