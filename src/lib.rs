@@ -25,7 +25,6 @@
 //! ARCHITECTURE.md in the repository is the map: what lies on which floor, and why.
 
 pub mod adapter;
-#[cfg(not(target_arch = "wasm32"))]
 pub mod app;
 pub mod bench;
 pub mod check;

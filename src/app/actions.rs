@@ -1,5 +1,6 @@
 //! What menus and shortcuts do: one table, so that the keys beside an entry are those that work.
 
+use super::platform::IS_PAGE;
 use super::shared::{Command, RunState, Shared, View};
 use eframe::egui::gui_zoom::kb_shortcuts as zoom;
 use eframe::egui::{self, Key, KeyboardShortcut, Modifiers};
@@ -39,6 +40,9 @@ impl Action {
         let with = |modifiers: Modifiers, key: Key| Some(KeyboardShortcut::new(modifiers, key));
         let (command, shift) = (Modifiers::COMMAND, Modifiers::COMMAND.plus(Modifiers::SHIFT));
         match self {
+            // A browser has its own use for these, and keeps some to itself.
+            Self::Quit | Self::Run(Command::Start) | Self::SwitchTheme if IS_PAGE => None,
+            Self::Go(view) if IS_PAGE && view != View::Learn => None,
             Self::OpenModel => with(command, Key::O),
             Self::OpenData => with(shift, Key::O),
             Self::Quit => with(command, Key::Q),
@@ -66,6 +70,8 @@ impl Action {
             Self::Run(Command::Continue) => state == RunState::Paused,
             Self::Run(Command::Step) => matches!(state, RunState::Running | RunState::Paused),
             Self::Run(Command::Stop) => state.is_active() && state != RunState::Stopping,
+            // A page is closed by its browser.
+            Self::Quit => !IS_PAGE,
             Self::NewRun | Self::OpenDemo => !state.is_active(),
             _ => true,
         }
@@ -94,7 +100,7 @@ pub fn pressed(ctx: &egui::Context, shared: &Shared) -> Vec<Action> {
         Action::Go(View::Learn),
     ];
     let known = actions.into_iter().filter_map(|action| Some((action.keys()?, action)));
-    let pages = View::ALL.into_iter().filter_map(|view| Some((go_keys(view)?, Action::Go(view))));
+    let pages = View::ALL.into_iter().filter_map(|view| Some((Action::Go(view).keys()?, Action::Go(view))));
     ctx.input_mut(|input| known.chain(pages).filter(|(keys, _)| input.consume_shortcut(keys)).map(|(_, action)| action).collect::<Vec<_>>())
         .into_iter()
         .filter(|action| action.is_possible(shared))

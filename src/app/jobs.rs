@@ -1,6 +1,7 @@
-//! Work away from the interface thread: begun by a view, looked at each frame, never waited for.
+//! Work away from the interface thread: begun by a view, looked at each frame, never waited for. A page has no other thread: there
+//! the work is done between two frames.
 
-use super::platform;
+use super::platform::{self, Movable};
 use crate::error::{Error, Result};
 use eframe::egui;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,9 +53,9 @@ pub struct Job<T> {
     cancelled: Arc<AtomicBool>,
 }
 
-impl<T: Send + 'static> Job<T> {
+impl<T: Movable + 'static> Job<T> {
     /// Begins the work. A panic in it comes back as an error.
-    pub fn start(ctx: &egui::Context, work: impl FnOnce(&Reporter) -> Result<T> + Send + 'static) -> Self {
+    pub fn start(ctx: &egui::Context, work: impl FnOnce(&Reporter) -> Result<T> + Movable + 'static) -> Self {
         let (send, receive) = mpsc::channel();
         let reporter = Reporter { ctx: ctx.clone(), progress: Arc::default(), cancelled: Arc::default() };
         let job = Self { receive, progress: reporter.progress.clone(), cancelled: reporter.cancelled.clone() };
@@ -69,6 +70,19 @@ impl<T: Send + 'static> Job<T> {
             reporter.ctx.request_repaint();
         });
         job
+    }
+
+    /// Waits for what a browser will answer.
+    #[cfg(target_arch = "wasm32")]
+    pub fn wait(ctx: &egui::Context, answer: impl Future<Output = Result<T>> + 'static) -> Self {
+        let (send, receive) = mpsc::channel();
+        let ctx = ctx.clone();
+        wasm_bindgen_futures::spawn_local(async move {
+            // Nobody waits any more: the answer is of no use.
+            let _ = send.send(answer.await);
+            ctx.request_repaint();
+        });
+        Self { receive, progress: Arc::default(), cancelled: Arc::default() }
     }
 
     /// The result, once, when it is there.
@@ -103,11 +117,16 @@ impl<T> Default for Slot<T> {
     }
 }
 
-impl<T: Send + 'static> Slot<T> {
+impl<T: Movable + 'static> Slot<T> {
     /// Begins to make a new value; a job that still runs is given up.
-    pub fn start(&mut self, ctx: &egui::Context, work: impl FnOnce(&Reporter) -> Result<T> + Send + 'static) {
+    pub fn start(&mut self, ctx: &egui::Context, work: impl FnOnce(&Reporter) -> Result<T> + Movable + 'static) {
+        self.wait_for(Job::start(ctx, work));
+    }
+
+    /// Waits for a job that was begun elsewhere; one that still runs is given up.
+    pub fn wait_for(&mut self, job: Job<T>) {
         self.error = None;
-        self.job = Some(Job::start(ctx, work));
+        self.job = Some(job);
     }
 
     /// Takes over what has arrived. True in the frame in which a new value came.

@@ -18,6 +18,9 @@
 //!   that the walk in Learn speaks of calls [`Shared::light_up`] with its rectangle.
 //! - **The system.** Files, threads, dialogs and clocks are in [`platform`] alone, so that the same pages run in a browser.
 
+// In a browser nothing leaves the one thread; on a desktop the same values do.
+#![cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
+
 pub mod actions;
 pub mod blocks;
 pub mod compare;
@@ -42,18 +45,24 @@ pub mod settings;
 pub mod shared;
 pub mod shell;
 pub mod talk;
+#[cfg(not(target_arch = "wasm32"))]
 mod talk_thread;
 mod talk_turn;
+#[cfg(target_arch = "wasm32")]
+mod talk_worker;
 pub mod theme;
 pub mod tiles;
 pub mod tokens_view;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod tour;
 pub mod train;
 pub mod trouble;
+#[cfg(target_arch = "wasm32")]
+mod visit;
 
 pub use shared::{Shared, View};
 
-use crate::device::gpu::Gpu;
+#[cfg(not(target_arch = "wasm32"))]
 use crate::error::{Error, Result};
 use eframe::egui;
 
@@ -72,7 +81,10 @@ pub struct DiabloApp {
     talk: talk::TalkPage,
     export: export::ExportPage,
     learn: learn::LearnPage,
+    #[cfg(not(target_arch = "wasm32"))]
     tour: Option<tour::Tour>,
+    #[cfg(target_arch = "wasm32")]
+    visit: visit::Visit,
 }
 
 impl DiabloApp {
@@ -81,17 +93,20 @@ impl DiabloApp {
         theme::install(&cc.egui_ctx);
         let (settings, run) = settings::Settings::load(cc.storage);
         cc.egui_ctx.set_theme(settings.theme);
-        let window = cc.wgpu_render_state.as_ref().map(|r| Gpu::shared(&r.adapter, r.device.clone(), r.queue.clone()));
         let mut shared = Shared { run, ..Shared::default() };
-        let shell = shell::Shell::at(settings.view);
+        #[cfg_attr(not(target_arch = "wasm32"), expect(unused_mut))]
+        let mut shell = shell::Shell::at(settings.view);
         shared.settings = settings;
-        shared.machine.start(&cc.egui_ctx, |_| Ok(shared::Machine::look()));
+        shared.machine.wait_for(platform::machine(&cc.egui_ctx));
+        #[cfg(target_arch = "wasm32")]
+        let visit = visit::Visit::begin(&cc.egui_ctx, &mut shared, &mut shell);
+        #[cfg(not(target_arch = "wasm32"))]
         if !shared.run.model.as_os_str().is_empty() {
             shared.open_model(&cc.egui_ctx, shared.run.model.clone());
         }
         Self {
             shared,
-            engine: engine::Engine::new(window),
+            engine: engine::Engine::new(cc),
             shell,
             model: Default::default(),
             data: Default::default(),
@@ -102,7 +117,10 @@ impl DiabloApp {
             talk: Default::default(),
             export: Default::default(),
             learn: Default::default(),
+            #[cfg(not(target_arch = "wasm32"))]
             tour: None,
+            #[cfg(target_arch = "wasm32")]
+            visit,
         }
     }
 
@@ -116,9 +134,12 @@ impl eframe::App for DiabloApp {
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         let shared = &mut self.shared;
         shared.poll(ui.ctx());
+        #[cfg(not(target_arch = "wasm32"))]
         if let Some(tour) = &mut self.tour {
             tour.frame(ui.ctx(), shared);
         }
+        #[cfg(target_arch = "wasm32")]
+        self.visit.frame(ui.ctx(), shared, self.shell.view);
         self.engine.poll(ui.ctx(), shared, self.shell.view);
         self.shell.before(ui, shared);
         match self.shell.view {
@@ -133,9 +154,12 @@ impl eframe::App for DiabloApp {
             View::Learn => self.learn.ui(ui, shared),
         }
         self.shell.after(ui, shared);
+        #[cfg(not(target_arch = "wasm32"))]
         if let Some(tour) = &mut self.tour {
             tour.after(shared);
         }
+        #[cfg(target_arch = "wasm32")]
+        self.visit.after(ui.ctx(), shared);
         if shared.go.is_some() {
             ui.ctx().request_repaint();
         }
@@ -143,6 +167,7 @@ impl eframe::App for DiabloApp {
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
         // What a tour clicked together is not what the person left.
+        #[cfg(not(target_arch = "wasm32"))]
         if self.tour.is_some() {
             return;
         }
@@ -150,6 +175,7 @@ impl eframe::App for DiabloApp {
         self.shared.settings.save(storage, &self.shared.run);
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     fn raw_input_hook(&mut self, _ctx: &egui::Context, input: &mut egui::RawInput) {
         // A pointer that happens to lie over the window has no place in the pictures.
         if self.tour.is_some() {
@@ -167,6 +193,7 @@ impl eframe::App for DiabloApp {
 ///
 /// # Errors
 /// Where the system gives no window or no graphics, or a picture cannot be written.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn run(pictures: Option<std::path::PathBuf>) -> Result<()> {
     let viewport = egui::ViewportBuilder::default()
         .with_title("diablo")
@@ -178,7 +205,7 @@ pub fn run(pictures: Option<std::path::PathBuf>) -> Result<()> {
     // The window's device is the one that trains, so it is opened with what training wants.
     let mut setup = eframe::egui_wgpu::WgpuSetupCreateNew::without_display_handle();
     setup.power_preference = wgpu::PowerPreference::HighPerformance;
-    setup.device_descriptor = std::sync::Arc::new(Gpu::device_descriptor);
+    setup.device_descriptor = std::sync::Arc::new(crate::device::gpu::Gpu::device_descriptor);
     options.wgpu_options.wgpu_setup = setup.into();
     if pictures.is_some() {
         options.persist_window = false;

@@ -5,12 +5,11 @@ use super::live::Live;
 use super::opened::OpenModel;
 use super::settings::Settings;
 use crate::data::preview::Preview;
-use crate::device::gpu::adapters;
 use crate::device::{Device, human_bytes};
 use crate::error::Error;
 use crate::model::weights::Site;
-use crate::train::RunConfig;
 use crate::train::resolve::available_memory;
+use crate::train::{RunConfig, RunRecord};
 use eframe::egui;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -153,13 +152,17 @@ pub struct Machine {
 
 impl Machine {
     /// Asks the drivers. Takes a while: call it from a job.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn look() -> Self {
-        let reports = adapters::list();
-        let (chosen, why) = adapters::choose(&reports);
-        let mut devices: Vec<MachineDevice> = reports
-            .iter()
-            .map(|r| MachineDevice { request: r.index.to_string(), name: format!("{} ({})", r.name, r.kind), free: None })
-            .collect();
+        let reports = crate::device::gpu::adapters::list();
+        let (chosen, why) = crate::device::gpu::adapters::choose(&reports);
+        let gpus = reports.iter().map(|r| (r.index.to_string(), format!("{} ({})", r.name, r.kind)));
+        Self::of(gpus, chosen, why)
+    }
+
+    /// A machine with these GPUs, by request and name, beside its processor.
+    pub fn of(gpus: impl Iterator<Item = (String, String)>, chosen: Option<usize>, why: String) -> Self {
+        let mut devices: Vec<MachineDevice> = gpus.map(|(request, name)| MachineDevice { request, name, free: None }).collect();
         devices.push(MachineDevice { request: "cpu".into(), name: Device::Cpu.name(), free: available_memory() });
         let auto = chosen.unwrap_or(devices.len() - 1);
         Self { devices, auto, why }
@@ -314,6 +317,20 @@ impl Shared {
             Preview::read(&file, &columns, tokenizer, eos, &|done, total| reporter.report("tokenising", done as u64, total as u64))
                 .map(Arc::new)
         });
+    }
+
+    /// Goes on with a run where it was left, its model and rows open.
+    pub fn go_on_with(&mut self, ctx: &egui::Context, record: RunRecord) {
+        let RunRecord { folder, config, .. } = record;
+        let (model, data) = (config.model.clone(), config.data.clone());
+        if self.run.model != model {
+            self.open_model(ctx, model);
+        }
+        if self.run.data != data || self.rows.value.is_none() {
+            self.open_data(ctx, data);
+        }
+        self.run = RunConfig { out: folder, ..config };
+        self.commands.push(Command::Resume);
     }
 
     /// Opens the bundled model, its rows and the run that the demo makes of them.

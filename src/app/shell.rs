@@ -123,8 +123,10 @@ impl Shell {
                     entry(ui, "Open model…", Action::OpenModel);
                     entry(ui, "Open rows…", Action::OpenData);
                     entry(ui, "Open the bundled demo", Action::OpenDemo);
-                    ui.separator();
-                    entry(ui, "Quit", Action::Quit);
+                    if !platform::IS_PAGE {
+                        ui.separator();
+                        entry(ui, "Quit", Action::Quit);
+                    }
                 });
                 ui.menu_button("Run", |ui| {
                     ui.set_min_width(230.0);
@@ -269,7 +271,7 @@ impl Shell {
     }
 
     fn take_dropped(&mut self, ctx: &egui::Context, shared: &mut Shared) {
-        let dropped: Vec<PathBuf> = ctx.input(|i| i.raw.dropped_files.iter().map(|f| f.path().to_path_buf()).collect());
+        let dropped = platform::dropped(ctx);
         for path in dropped {
             let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
             let of_a_model = name.ends_with(".safetensors") || name == "config.json" || name == "tokenizer.json";

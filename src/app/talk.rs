@@ -4,8 +4,11 @@ use super::jobs::{Job, Slot};
 use super::layout::{card, empty, field, page, primary, working};
 use super::platform::{self, Ask};
 use super::shared::{Shared, View};
+#[cfg(not(target_arch = "wasm32"))]
 use super::talk_thread::{Said, Speaker};
 use super::talk_turn::{self, Answer, Turn, colour};
+#[cfg(target_arch = "wasm32")]
+use super::talk_worker::{Said, Speaker};
 use super::theme::{space, tokens};
 use super::trouble;
 use crate::generate::Sampling;

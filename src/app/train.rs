@@ -8,9 +8,9 @@ use super::shared::{Command, RunState, Shared, Spot, View};
 use super::theme::{self, space, tokens};
 use super::trouble;
 use crate::device::human_bytes;
+use crate::train::RunRecord;
 use crate::train::curve::smoothed;
 use crate::train::metrics::StepMetrics;
-use crate::train::{RunConfig, RunRecord};
 use eframe::egui::{self, RichText, Ui};
 use std::path::PathBuf;
 
@@ -64,16 +64,7 @@ impl TrainPage {
         if self.record.poll()
             && let Some(record) = self.record.value.take()
         {
-            let RunRecord { folder, config, .. } = *record;
-            let (model, data) = (config.model.clone(), config.data.clone());
-            if shared.run.model != model {
-                shared.open_model(ctx, model);
-            }
-            if shared.run.data != data || shared.rows.value.is_none() {
-                shared.open_data(ctx, data);
-            }
-            shared.run = RunConfig { out: folder, ..config };
-            shared.commands.push(Command::Resume);
+            shared.go_on_with(ctx, *record);
         }
     }
 
@@ -96,18 +87,7 @@ impl TrainPage {
                     let pick = ui.add_enabled(!self.dialog.is_running(), egui::Button::new("Go on with a run…"));
                     if pick.on_hover_text("A run folder that was stopped, here or on the command line").clicked() {
                         let start = shared.settings.runs.first().map(PathBuf::as_path);
-                        let mut answer = platform::pick(ui.ctx(), Ask::Folder, "Open a run's folder", start);
-                        self.dialog.start(ui.ctx(), move |reporter| {
-                            loop {
-                                if let Some(result) = answer.poll() {
-                                    return result;
-                                }
-                                if reporter.cancelled() {
-                                    return Ok(None);
-                                }
-                                platform::rest();
-                            }
-                        });
+                        self.dialog.wait_for(platform::pick(ui.ctx(), Ask::Folder, "Open a run's folder", start));
                     }
                 }
                 RunState::Preparing => {

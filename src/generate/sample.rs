@@ -3,7 +3,7 @@
 use crate::random::Random;
 
 /// How tokens are drawn.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Sampling {
     /// Logits are divided by it; 0 takes the most likely token.
     pub temperature: f32,

@@ -10,6 +10,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Source;
 use crate::train::run_folder::CONFIG_FILE as RUN_FILE;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use web_time::Instant;
 
@@ -20,7 +21,7 @@ const ROOM: usize = 1024;
 pub type Voice = Option<PathBuf>;
 
 /// What is asked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Question {
     /// The text that is continued.
     pub prompt: String,
@@ -33,7 +34,7 @@ pub struct Question {
 }
 
 /// How an answer ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct End {
     /// Its tokens.
     pub tokens: usize,
@@ -108,6 +109,20 @@ impl<'a> Together<'a> {
         progress: &mut dyn FnMut(u64, u64),
         say: &mut dyn FnMut(usize, Part) -> bool,
     ) -> Result<()> {
+        self.answer_among(question, progress, say, async || ()).await
+    }
+
+    /// As [`Together::answer`] where one thread does other things too: `breath` lets them have a turn between two tokens.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn answer_among(
+        &mut self,
+        question: &Question,
+        progress: &mut dyn FnMut(u64, u64),
+        say: &mut dyn FnMut(usize, Part) -> bool,
+        breath: impl AsyncFn(),
+    ) -> Result<()> {
         let ids = self.tokenizer.encode(&question.prompt)?;
         if ids.is_empty() {
             return Err(Error::usage("the prompt has no tokens", "write some text to continue"));
@@ -141,6 +156,7 @@ impl<'a> Together<'a> {
         }
         while !speeches.is_empty() {
             let mut at = 0;
+            breath().await;
             while at < speeches.len() {
                 let Some(go_on) = self.say_one(&mut speeches[at], most, say).await? else { return Ok(()) };
                 if go_on {

@@ -5,8 +5,16 @@
 //! page's script fills them from the visitor's choice and from the browser's storage, and brings back to the storage what a run
 //! writes.
 
+pub mod address;
 pub mod protocol;
+pub mod talk;
 
+#[cfg(target_arch = "wasm32")]
+mod line;
+#[cfg(target_arch = "wasm32")]
+pub mod outside;
+#[cfg(target_arch = "wasm32")]
+pub mod page;
 #[cfg(target_arch = "wasm32")]
 mod picked;
 #[cfg(target_arch = "wasm32")]

@@ -14,10 +14,12 @@
 //! worker  {"message": "state", "state": "ended"}
 //! ```
 
+use super::talk::Said;
 use crate::adapter::MODULES;
 use crate::adapter::change::Cells;
 use crate::device::gpu::AdapterReport;
 use crate::error::{Error, Result};
+use crate::generate::together::Question;
 use crate::model::weights::Site;
 use crate::train::config::Method;
 use crate::train::driver::{News, Order, State};
@@ -64,6 +66,19 @@ pub enum Command {
         /// Row and column of the cell.
         at: (usize, usize),
     },
+    /// Asks a model, and adapters beside it. Answered by [`Message::Said`], many times.
+    Talk {
+        /// A number that comes back with every part of the answer.
+        turn: u64,
+        /// The model's folder.
+        model: PathBuf,
+        /// What it computes on.
+        device: String,
+        /// What is asked.
+        question: Question,
+    },
+    /// Ends the answer that is being given.
+    Hush,
     /// Asks for a file. Answered by [`Message::File`] with the bytes beside it.
     Read {
         /// The file.
@@ -120,6 +135,25 @@ pub enum Message {
     Cell(Box<Cell>),
     /// The run is over, by itself or because it was stopped.
     Ended(Outcome),
+    /// Something of an answer.
+    Said {
+        /// The question's number.
+        turn: u64,
+        /// What.
+        said: Said,
+    },
+    /// Whether what runs write is kept when the page is closed.
+    Storage {
+        /// Whether it is.
+        kept: bool,
+        /// Why not.
+        why: Option<String>,
+    },
+    /// The storage has taken so many files.
+    Kept {
+        /// How many.
+        files: usize,
+    },
     /// A file's bytes stand beside this.
     File {
         /// The file.

@@ -1,7 +1,9 @@
 //! The worker's side: takes commands, runs the trainer, says what happens.
 
+use super::line::Line;
 use super::picked::Picked;
 use super::protocol::{Command, Message, options};
+use super::talk::{Ask, Said, Speaker};
 use crate::demo;
 use crate::device::gpu::adapters;
 use crate::error::{Error, Result};
@@ -10,10 +12,8 @@ use crate::model::Source;
 use crate::train::driver::{News, Order, Orders, State, drive};
 use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_time::{Duration, Instant};
@@ -33,6 +33,8 @@ pub struct Worker {
     run: RefCell<Option<Rc<Inbox>>>,
     /// A run that still holds its memory.
     held: Cell<bool>,
+    /// The one who answers questions.
+    speaker: RefCell<Option<Rc<Speaker>>>,
 }
 
 /// What the script around the program does for it.
@@ -62,60 +64,27 @@ impl Outside {
 /// Orders on their way to a run.
 struct Inbox {
     outside: Rc<Outside>,
-    orders: RefCell<VecDeque<Order>>,
-    waiting: RefCell<Option<Waker>>,
-    /// No more orders will come.
-    closed: Cell<bool>,
+    orders: Line<Order>,
     state: Cell<State>,
     turned: Cell<Instant>,
 }
 
 impl Inbox {
     fn new(outside: Rc<Outside>) -> Rc<Self> {
-        Rc::new(Self {
-            outside,
-            orders: RefCell::default(),
-            waiting: RefCell::default(),
-            closed: Cell::new(false),
-            state: Cell::new(State::Preparing),
-            turned: Cell::new(Instant::now()),
-        })
-    }
-
-    fn put(&self, order: Order) {
-        self.orders.borrow_mut().push_back(order);
-        self.wake();
-    }
-
-    fn close(&self) {
-        self.closed.set(true);
-        self.wake();
-    }
-
-    fn wake(&self) {
-        if let Some(waker) = self.waiting.take() {
-            waker.wake();
-        }
+        Rc::new(Self { outside, orders: Line::default(), state: Cell::new(State::Preparing), turned: Cell::new(Instant::now()) })
     }
 }
 
 impl Orders for Rc<Inbox> {
     async fn next(&mut self, wait: bool) -> Option<Order> {
         if wait {
-            return std::future::poll_fn(|context| match self.orders.borrow_mut().pop_front() {
-                None if !self.closed.get() => {
-                    self.waiting.replace(Some(context.waker().clone()));
-                    Poll::Pending
-                }
-                order => Poll::Ready(order),
-            })
-            .await;
+            return self.orders.wait().await;
         }
         if self.turned.get().elapsed() >= TURN {
             self.outside.turn().await;
             self.turned.set(Instant::now());
         }
-        self.orders.borrow_mut().pop_front()
+        self.orders.take()
     }
 }
 
@@ -132,7 +101,7 @@ impl Worker {
             Outside { post: post.clone(), turn: turn.clone() }.say(&Message::Failed { what, hint, fatal: true });
         }));
         outside.say(&Message::Ready { version: env!("CARGO_PKG_VERSION").to_owned() });
-        Self { outside, run: RefCell::default(), held: Cell::default() }
+        Self { outside, run: RefCell::default(), held: Cell::default(), speaker: RefCell::default() }
     }
 
     /// Puts a file into the worker's tree: a `Blob` (or `File`), an `ArrayBuffer` or a `Uint8Array`.
@@ -166,7 +135,7 @@ impl Worker {
         if let Some(order) = command.order()? {
             let run = self.run.borrow().clone();
             let run = run.ok_or_else(|| Error::usage("there is no run", "start one first"))?;
-            run.put(order);
+            run.orders.put(order);
             return Ok(());
         }
         match command {
@@ -194,6 +163,26 @@ impl Worker {
                 // Where it could not begin there is nothing to look at.
                 self.run.borrow_mut().take_if(|run| Rc::ptr_eq(run, &inbox));
             }
+            Command::Talk { turn, model, device, question } => {
+                let ask = Ask { turn, question };
+                let speaker = self.speaker.borrow().clone().filter(|s| s.model == model && s.device == device);
+                if let Some(speaker) = speaker {
+                    speaker.ask(ask);
+                    return Ok(());
+                }
+                let speaker = Rc::new(Speaker::new(model, device));
+                speaker.ask(ask);
+                if let Some(earlier) = self.speaker.replace(Some(speaker.clone())) {
+                    earlier.close();
+                }
+                let say = |turn: u64, said: Said| self.outside.say(&Message::Said { turn, said });
+                speaker.answer(say, async || self.outside.turn().await).await;
+            }
+            Command::Hush => {
+                if let Some(speaker) = &*self.speaker.borrow() {
+                    speaker.hush();
+                }
+            }
             Command::Read { path } => {
                 let bytes = memory::read(&path).map_err(Error::io(&path))?;
                 self.outside.say_with(&Message::File { path }, &Uint8Array::from(&bytes[..]));
@@ -215,7 +204,7 @@ impl Worker {
             if earlier.state.get() != State::Ended {
                 return Err(Error::usage("a run goes on already", "stop it first"));
             }
-            earlier.close();
+            earlier.orders.close();
         }
         let inbox = Inbox::new(self.outside.clone());
         self.run.replace(Some(inbox.clone()));

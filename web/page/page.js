@@ -1,81 +1,198 @@
-// The page: a button, a line that falls, and what went wrong. Every message of the worker is also an event of the document.
+// The page: starts the worker and the app, brings the one's messages to the other, and does for the app what only a script can.
+// Every message of the worker is also an event of the document.
 
 function runPage() {
-  const element = (id) => document.getElementById(id);
-  const [train, stop, status, failure] = ["train", "stop", "status", "failure"].map(element);
-  const line = document.querySelector("#plot polyline");
+  const canvas = document.getElementById("app");
+  const notice = document.getElementById("notice");
   let worker;
-  let losses = [];
-  let steps = 1;
+  let app;
+  // What the worker says before the app can hear it.
+  let early = [];
 
-  function start() {
+  function startWorker() {
     worker = new Worker(import.meta.url, { type: "module", name: "diablo" });
-    worker.addEventListener("message", ({ data }) => hear(JSON.parse(data.text), data.bytes));
-    worker.addEventListener("error", (event) => fail(event.message || "the worker cannot be started", "reload the page"));
+    worker.addEventListener("message", ({ data }) => hear(data));
+    worker.addEventListener("error", (event) => tell(`the worker cannot be started: ${event.message || "no reason given"}; reload the page`));
+  }
+
+  /** Something that the app itself cannot say. */
+  function tell(text) {
+    notice.textContent = text;
+    notice.hidden = false;
   }
 
   const command = (content, files = []) => worker.postMessage({ text: JSON.stringify(content), files });
 
-  function fail(what, hint) {
-    failure.textContent = hint ? `${what}\n${hint}` : what;
-    failure.hidden = false;
-    status.textContent = "";
-    train.disabled = false;
-    stop.disabled = true;
-  }
-
-  function draw() {
-    const highest = Math.max(...losses, 1e-6);
-    line.setAttribute("points", losses.map((loss, i) => `${(600 * i) / steps},${240 - (230 * loss) / highest}`).join(" "));
-  }
-
-  function hear(message, bytes) {
-    document.dispatchEvent(new CustomEvent("diablo", { detail: { ...message, bytes } }));
-    switch (message.message === "event" ? message.event : message.message) {
-      case "ready":
-        status.textContent = "";
-        train.disabled = false;
-        break;
-      case "options":
-        command({ command: "start", run: { ...message.run, ...page.options } });
-        break;
-      case "started":
-        steps = message.steps;
-        break;
-      case "step":
-        losses.push(message.loss);
-        status.textContent = `step ${message.step} of ${steps}, loss ${message.loss.toFixed(3)}`;
-        draw();
-        break;
-      case "ended":
-        status.textContent += message.interrupted ? ", stopped" : ", done";
-        train.disabled = false;
-        stop.disabled = true;
-        break;
-      case "failed":
-        fail(message.what, message.hint);
-        if (message.fatal) {
-          worker.terminate();
-          start();
-        }
+  function hear(data) {
+    if (app === undefined) return early.push(data);
+    const message = JSON.parse(data.text);
+    if (message.message === "changed") {
+      for (const { kind, path, from, bytes } of data.changes) app.follow(kind, path, from ?? 0, bytes);
+    } else if (message.message === "filled") {
+      putAll(data.files).then(() => app.filled());
+    } else {
+      app.hear(data.text);
+    }
+    document.dispatchEvent(new CustomEvent("diablo", { detail: { ...message, bytes: data.bytes } }));
+    if (message.message === "failed" && message.fatal) {
+      worker.terminate();
+      startWorker();
+      worker.postMessage({ files: given });
     }
   }
 
-  train.addEventListener("click", () => {
-    losses = [];
-    failure.hidden = true;
-    train.disabled = true;
-    stop.disabled = false;
-    status.textContent = "loading the model";
-    command({ command: "remove", path: "/runs/demo" });
-    command({ command: "demo", method: "diablo" });
-  });
-  stop.addEventListener("click", () => command({ command: "stop" }));
+  /** Puts files into the page's tree: small ones whole, of weights as much as says what they are. */
+  async function putAll(files) {
+    for (const [path, file] of files) {
+      try {
+        app.put(path, new Uint8Array(await (await beginning(path, file)).arrayBuffer()), file.size);
+      } catch (error) {
+        tell(`${path}: ${error.message}`);
+      }
+    }
+  }
 
-  // For scripts around the page: options that win over the demo's own, and commands.
-  const page = { options: { out: "/runs/demo" }, command };
-  globalThis.diablo = page;
-  start();
+  const WHOLE = 16e6;
+  async function beginning(path, file) {
+    if (file.size <= WHOLE || !path.endsWith(".safetensors")) return file;
+    // Eight bytes say how long the table of tensors is that follows them.
+    const length = new DataView(await file.slice(0, 8).arrayBuffer()).getBigUint64(0, true);
+    return file.slice(0, 8 + Number(length < BigInt(WHOLE) ? length : BigInt(WHOLE)));
+  }
+
+  let picked = 0;
+  /** What a worker that takes the place of a broken one must be given again. */
+  const given = [];
+  /** Takes what the visitor chose, [name within it, File] each, into both trees; its path there. */
+  async function take(files) {
+    if (files.length === 0) return undefined;
+    picked += 1;
+    const placed = files.map(([name, file]) => [`/picked/${picked}/${name}`, file]);
+    given.push(...placed);
+    worker.postMessage({ files: placed });
+    await putAll(placed);
+    const [first] = files[0][0].split("/");
+    return `/picked/${picked}/${first}`;
+  }
+
+  function pick(folder) {
+    return new Promise((chosen) => {
+      const input = document.createElement("input");
+      input.type = "file";
+      input.webkitdirectory = folder;
+      input.id = "picker";
+      input.hidden = true;
+      const end = (files) => {
+        input.remove();
+        chosen(take(files));
+      };
+      input.addEventListener("change", () => end([...input.files].map((file) => [file.webkitRelativePath || file.name, file])));
+      input.addEventListener("cancel", () => end([]));
+      document.body.append(input);
+      input.click();
+    });
+  }
+
+  /** Everything in a folder that was dropped, as [path, File]. */
+  async function walk(entry, path = "") {
+    const name = path + entry.name;
+    if (entry.isFile) return [[name, await new Promise((resolve, reject) => entry.file(resolve, reject))]];
+    const reader = entry.createReader();
+    const inside = [];
+    for (;;) {
+      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (some.length === 0) break;
+      inside.push(...some);
+    }
+    return (await Promise.all(inside.map((entry) => walk(entry, `${name}/`)))).flat();
+  }
+
+  // Before the app's own listeners, which would read every file whole.
+  const mine = (event) => {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  };
+  addEventListener("dragover", mine, true);
+  addEventListener("drop", async (event) => {
+    mine(event);
+    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
+    try {
+      const files = (await Promise.all(entries.map((entry) => walk(entry)))).flat();
+      // Loose files of a model stand for their folder.
+      const model = files.length > 1 && files.some(([name]) => name === "config.json");
+      const path = await take(model ? files.map(([name, file]) => [`model/${name}`, file]) : files);
+      if (path !== undefined) app.dropped(path);
+    } catch (error) {
+      tell(`what was dropped cannot be read: ${error.message}`);
+    }
+  }, true);
+
+  async function demo() {
+    const fetched = Object.entries(DEMO_FILES).map(async ([path, name]) => {
+      const answer = await fetch(new URL(name.replace("assets/", "./"), import.meta.url));
+      if (!answer.ok) throw new Error(`${name}: ${answer.status} ${answer.statusText}`);
+      const bytes = new Uint8Array(await answer.arrayBuffer());
+      app.put(`/demo/${path}`, bytes, bytes.length);
+    });
+    await Promise.all(fetched);
+  }
+
+  function save(name, bytes) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([bytes]));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+
+  /** Kept after a picture; a page that nobody sees draws none. */
+  const turn = () => new Promise((turned) => {
+    const late = setTimeout(turned, 100);
+    requestAnimationFrame(() => {
+      clearTimeout(late);
+      setTimeout(turned);
+    });
+  });
+
+  const storage = (use) => {
+    try {
+      return use(localStorage) ?? undefined;
+    } catch {
+      // A browser may refuse it; then nothing is remembered.
+      return undefined;
+    }
+  };
+
+  const outside = {
+    post: (text) => worker.postMessage({ text }),
+    pick,
+    save,
+    turn,
+    demo,
+    address: () => location.hash.slice(1),
+    setAddress: (text) => history.replaceState(null, "", `#${text}`),
+    recall: (key) => storage((kept) => kept.getItem(key)),
+    remember: (key, text) => storage((kept) => (text === undefined ? kept.removeItem(key) : kept.setItem(key, text))),
+  };
+
+  async function startApp() {
+    try {
+      await __wbg_init();
+      const page = new DiabloPage(outside, (what) => tell(`The app broke down: ${what}. Reload the page; what was saved is whole.`));
+      app = page;
+      await page.start(canvas);
+      document.getElementById("loading").remove();
+      document.dispatchEvent(new CustomEvent("diablo", { detail: { message: "drawn" } }));
+    } catch (error) {
+      tell(`The app cannot be drawn: ${error?.message ?? error}. It needs WebGL; look in the browser's settings whether graphics are switched off.`);
+    }
+    for (const data of early.splice(0)) hear(data);
+  }
+
+  // For scripts around the page.
+  globalThis.diablo = { command };
+  startWorker();
+  startApp();
   navigator.serviceWorker?.register("service-worker.js").catch(() => {
     // Without it the page works as long as it is online.
   });

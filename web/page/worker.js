@@ -7,6 +7,8 @@ const KEEP_EVERY = 2;
 /** Messages after which there is something that matters. */
 const KEEP_AFTER = ['{"message":"event","event":"checkpoint"', '{"message":"state","state":"ended"'];
 
+const isCheckpoint = (path) => path.includes("/checkpoints/");
+
 function runWorker() {
   const say = (message) => postMessage({ text: JSON.stringify(message) });
   const failed = (error) => say({ message: "failed", what: error?.message ?? String(error), hint: "", fatal: true });
@@ -31,14 +33,20 @@ function runWorker() {
       if (KEEP_AFTER.some((start) => text.startsWith(start))) setTimeout(() => keep({ worker, storage }));
     };
     const worker = new DiabloWorker(post, turn);
-    for (const [path, file] of await storage.fill()) worker.put(path, file);
+    const kept = await storage.fill();
+    for (const [path, file] of kept) worker.put(path, file);
     say({ message: "storage", kept: storage.kept, why: storage.why });
+    // The page looks at what runs have left. Checkpoints are for the worker alone: that there are some is enough there.
+    const shown = kept.map(([path, file]) => [path, isCheckpoint(path) ? new Blob() : file]);
+    postMessage({ text: '{"message":"filled"}', files: shown });
     return { worker, storage };
   }
 
   async function keep({ worker, storage }) {
     const changes = worker.takeChanges();
     if (changes.length === 0) return;
+    const shown = changes.map((change) => (isCheckpoint(change.path) ? { ...change, bytes: new Uint8Array() } : change));
+    postMessage({ text: '{"message":"changed"}', changes: shown });
     try {
       await storage.keep(changes);
       if (storage.kept) say({ message: "kept", files: changes.length });
@@ -66,7 +74,7 @@ function runWorker() {
       const both = await begun;
       for (const [path, file] of data.files ?? []) both.worker.put(path, file);
       if (data.text === undefined) return;
-      if (JSON.parse(data.text).command === "demo") await fetchDemo(both.worker);
+      if (data.text.includes('"/demo/') || JSON.parse(data.text).command === "demo") await fetchDemo(both.worker);
       await both.worker.handle(data.text);
       await keep(both);
     } catch (error) {

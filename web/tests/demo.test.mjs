@@ -16,11 +16,11 @@ after(async () => {
 });
 
 test("the demo trains as it does natively, and its loss falls", { timeout: 300_000 }, async () => {
-  const { page, heard, until, check } = await open(browser.context, server.origin);
+  const { page, train, heard, until, check } = await open(browser.context, server.origin);
   await until("ready", 60);
   assert.equal(await page.evaluate(() => crossOriginIsolated), true);
   assert.equal((await until("storage", 10)).kept, true);
-  await page.click("#train");
+  await train();
   const ended = await until("ended", 240);
   assert.equal(ended.interrupted, false);
   assert.equal(ended.steps, 200);
@@ -34,7 +34,6 @@ test("the demo trains as it does natively, and its loss falls", { timeout: 300_0
   console.log(`loss ${mean(steps.slice(0, 5)).toFixed(3)} to ${last.toFixed(3)}, 200 steps in ${ended.seconds.toFixed(1)} s`);
   assert.ok(last < 0.5, `the loss ended at ${last}`);
   assert.deepEqual(await heard("failed"), []);
-  await page.screenshot({ path: "screenshots/demo.png" });
   await page.waitForFunction(() => globalThis.heard.at(-1).message === "kept", null, { timeout: 10_000 });
   await check();
 });
@@ -59,13 +58,11 @@ test("what a run wrote survives a reload", { timeout: 120_000 }, async () => {
 });
 
 test("a run pauses, steps, is looked into, stops, and goes on where it stopped", { timeout: 120_000 }, async () => {
-  const { page, heard, until, check } = await open(browser.context, server.origin);
+  const { page, command, train, heard, until, check } = await open(browser.context, server.origin);
   await until("storage", 60);
-  const command = (content) => page.evaluate((content) => globalThis.diablo.command(content), content);
   const state = (wanted) =>
     page.waitForFunction((wanted) => globalThis.heard.findLast((m) => m.message === "state")?.state === wanted, wanted, { timeout: 60_000 });
-  await page.evaluate(() => Object.assign(globalThis.diablo.options, { out: "/runs/paused", steps: 40, eval_data: null, eval_every: null }));
-  await page.click("#train");
+  const run = await train({ out: "/runs/paused", steps: 40, eval_data: null, eval_every: null });
   await until("step", 60);
   await command({ command: "pause" });
   await state("paused");
@@ -84,10 +81,8 @@ test("a run pauses, steps, is looked into, stops, and goes on where it stopped",
   assert.deepEqual([ended.interrupted, ended.steps], [true, before + 1]);
   await state("ended");
 
-  const { run } = (await heard("options"))[0];
-  const options = { ...run, out: "/runs/paused", steps: 40, eval_data: null, eval_every: null };
   await page.evaluate(() => { globalThis.heard.length = 0; });
-  await command({ command: "start", run: options, resume: true });
+  await command({ command: "start", run, resume: true });
   assert.equal((await until("started", 30)).first_step, before + 1);
   assert.deepEqual(await until("ended", 60).then(({ steps, interrupted }) => [steps, interrupted]), [40, false]);
   await command({ command: "start", run: "stesp = 3" });

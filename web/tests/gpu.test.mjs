@@ -16,15 +16,13 @@ after(async () => {
 });
 
 test("WebGPU trains as the processor does", { timeout: 400_000 }, async () => {
-  const { page, heard, until, check } = await open(browser.context, server.origin);
+  const { page, train, heard, until, check } = await open(browser.context, server.origin);
   await until("storage", 60);
   await page.evaluate(() => globalThis.diablo.command({ command: "devices" }));
   const devices = await until("devices", 60);
   assert.equal(devices.adapters.length, 1, "the browser offers no WebGPU here");
   assert.equal(devices.chosen, null, "a software adapter is never chosen by itself");
-  const options = { out: "/runs/gpu", device: "gpu", eval_data: null, eval_every: null };
-  await page.evaluate((options) => Object.assign(globalThis.diablo.options, options), options);
-  await page.click("#train");
+  await train({ out: "/runs/gpu", device: "gpu", eval_data: null, eval_every: null });
   const begun = Date.now();
   await page.waitForFunction(() => globalThis.heard.some((m) => m.event === "step" && m.step === 2 || m.message === "failed"), null, {
     timeout: 300_000,

@@ -70,8 +70,18 @@ export async function open(context, origin, address = "/") {
     document.addEventListener("diablo", ({ detail }) => globalThis.heard.push(detail));
   });
   await page.goto(origin + address);
+  const command = (content) => page.evaluate((content) => globalThis.diablo.command(content), content);
   return {
     page,
+    command,
+    /** Trains the demo in the worker, past the app. */
+    train: async (options = {}) => {
+      await command({ command: "demo", method: "diablo" });
+      const found = await page.waitForFunction(() => globalThis.heard.findLast((m) => m.message === "options"), null, { timeout: 60_000 });
+      const run = { ...(await found.jsonValue()).run, out: "/runs/demo", ...options };
+      await command({ command: "start", run });
+      return run;
+    },
     heard: (type) => page.evaluate((type) => globalThis.heard.filter((m) => (m.event ?? m.message) === type), type),
     until: (type, seconds) =>
       page.waitForFunction((type) => globalThis.heard.find((m) => (m.event ?? m.message) === type), type, { timeout: seconds * 1000 })

@@ -3,10 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { browse, open, serve } from "./harness.mjs";
 
-const trains = async ({ page, heard, until }) => {
+const trains = async ({ train, heard, until }) => {
   await until("storage", 60);
-  await page.evaluate(() => Object.assign(globalThis.diablo.options, { steps: 5, warmup: 0, eval_data: null, eval_every: null }));
-  await page.click("#train");
+  await train({ steps: 5, warmup: 0, eval_data: null, eval_every: null });
   const ended = await until("ended", 60);
   assert.deepEqual([ended.steps, await heard("failed")], [5, []]);
 };

@@ -2,7 +2,10 @@
 
 use super::sibling::rate;
 use super::{Against, Compared, Facts, Measure};
-use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::error::Error;
+use crate::error::Result;
+#[cfg(not(target_arch = "wasm32"))]
 use crate::train::plot::Picture;
 
 /// A kind of file.
@@ -12,6 +15,7 @@ pub enum Format {
     #[cfg(not(target_arch = "wasm32"))]
     Png,
     /// The plot in lines.
+    #[cfg(not(target_arch = "wasm32"))]
     Svg,
     /// A line for each run.
     Table,
@@ -23,15 +27,16 @@ impl Format {
     /// What can be written here.
     #[cfg(not(target_arch = "wasm32"))]
     pub const ALL: &[Self] = &[Self::Png, Self::Svg, Self::Table, Self::Steps];
-    /// What can be written here: a browser has no font to put into pixels.
+    /// What can be written here: a page has no font to measure and to put into pixels.
     #[cfg(target_arch = "wasm32")]
-    pub const ALL: &[Self] = &[Self::Svg, Self::Table, Self::Steps];
+    pub const ALL: &[Self] = &[Self::Table, Self::Steps];
 
     /// The name that people see.
     pub const fn name(self) -> &'static str {
         match self {
             #[cfg(not(target_arch = "wasm32"))]
             Self::Png => "Plot, PNG",
+            #[cfg(not(target_arch = "wasm32"))]
             Self::Svg => "Plot, SVG",
             Self::Table => "Table, CSV",
             Self::Steps => "Every step, CSV",
@@ -43,6 +48,7 @@ impl Format {
         match self {
             #[cfg(not(target_arch = "wasm32"))]
             Self::Png => "compare.png",
+            #[cfg(not(target_arch = "wasm32"))]
             Self::Svg => "compare.svg",
             Self::Table => "compare.csv",
             Self::Steps => "compare-steps.csv",
@@ -65,20 +71,25 @@ pub struct Axes {
 ///
 /// # Errors
 /// Where the plot cannot be drawn.
+// Tables have no axes, and a page writes tables alone.
+#[cfg_attr(target_arch = "wasm32", allow(unused_variables))]
 pub fn bytes(format: Format, runs: &[(String, usize, &Compared)], axes: Axes) -> Result<Vec<u8>> {
     match format {
         Format::Table => Ok(table(runs.iter().map(|(name, _, run)| (name.as_str(), &run.facts))).into_bytes()),
         Format::Steps => Ok(steps(runs.iter().map(|(name, _, run)| (name.as_str(), *run))).into_bytes()),
+        #[cfg(not(target_arch = "wasm32"))]
         Format::Svg => picture(runs, axes).svg().map(String::into_bytes).map_err(cannot),
         #[cfg(not(target_arch = "wasm32"))]
         Format::Png => picture(runs, axes).png().map_err(cannot),
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 fn cannot(error: Box<dyn std::error::Error>) -> Error {
     Error::input("the plot", format!("cannot be drawn: {error}"), "")
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 fn picture(runs: &[(String, usize, &Compared)], axes: Axes) -> Picture {
     let series = runs.iter().map(|(name, colour, run)| run.track.series(name, *colour, axes.measure, axes.against)).collect();
     Picture { title: String::new(), x: axes.against.name().into(), y: axes.measure.name().into(), log: axes.log, series }

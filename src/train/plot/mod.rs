@@ -2,10 +2,10 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 mod axis;
+mod marks;
 #[cfg(not(target_arch = "wasm32"))]
 mod svg;
-#[cfg(not(target_arch = "wasm32"))]
-pub use axis::log_marks;
+pub use marks::log_marks;
 #[cfg(not(target_arch = "wasm32"))]
 pub use svg::{Picture, loss_plot};
 

@@ -1,40 +1,42 @@
-//! The run behind the window: a thread that trains, orders to it, news from it. The interface never waits for it.
+//! The run behind the window: something that trains elsewhere, orders to it, news from it. The interface never waits for it.
+//!
+//! | file | where the run is |
+//! | --- | --- |
+//! | `thread.rs` | on a desktop, in a thread |
+//! | `worker.rs` | in a browser, in the page's worker |
+
+#[cfg(not(target_arch = "wasm32"))]
+mod thread;
+#[cfg(target_arch = "wasm32")]
+mod worker;
+
+#[cfg(not(target_arch = "wasm32"))]
+use thread::Link;
+#[cfg(target_arch = "wasm32")]
+use worker::Link;
 
 use super::live::Live;
 use super::platform;
 use super::shared::{Command, Shared, View};
-use crate::device::gpu::{Gpu, adapters};
-use crate::device::{Device, gpu::AdapterReport};
-use crate::error::{Error, Result};
-use crate::train::driver::{News, Order, State, drive};
-use crate::train::{RunConfig, RunRecord};
+use crate::train::RunRecord;
+use crate::train::driver::{News, Order, State};
 use eframe::egui;
 use std::path::Path;
-use std::sync::mpsc;
 use std::time::Duration;
 
-/// News reach the screen this often at most: a small model does more steps in a second than anybody can see.
-const FRAME: Duration = Duration::from_millis(33);
 /// How often the layers' changes are asked for while somebody looks at them.
 const LOOK: f64 = 1.0;
 
-/// What the thread sends.
-enum Message {
+/// What comes back from a run.
+enum Heard {
     News(News),
+    /// What an earlier sitting of it left.
     Record(Box<RunRecord>),
 }
 
-struct Link {
-    orders: mpsc::Sender<Order>,
-    news: mpsc::Receiver<Message>,
-}
-
 /// Orders to the run and news from it.
-#[derive(Default)]
 pub struct Engine {
-    /// The device that the window draws with; a run on the same adapter shares it.
-    window: Option<Gpu>,
-    link: Option<Link>,
+    link: Link,
     /// When changes were last asked for, by the interface's clock.
     looked: f64,
     /// The step that they were asked for at.
@@ -42,9 +44,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that may share the window's device.
-    pub fn new(window: Option<Gpu>) -> Self {
-        Self { window, ..Self::default() }
+    /// The engine of a window that is being opened. A run on the same adapter may share its device.
+    pub fn new(cc: &eframe::CreationContext<'_>) -> Self {
+        Self { link: Link::new(cc), looked: 0.0, looked_at: None }
     }
 
     /// Once a frame: takes commands to the run and its news to the pages.
@@ -61,7 +63,7 @@ impl Engine {
         }
         if let Some((site, at)) = shared.wanted_cell.take() {
             shared.live.asked = Some((site, at));
-            self.order(Order::Cell(site, at));
+            self.link.order(Order::Cell(site, at));
         }
         self.look(ctx, shared, view);
         let status = shared.live.status();
@@ -70,20 +72,12 @@ impl Engine {
         }
     }
 
-    fn order(&self, order: Order) {
-        if let Some(link) = &self.link {
-            // A thread that has ended hears nothing, and has said why.
-            let _ = link.orders.send(order);
-        }
-    }
-
     fn hear(&mut self, ctx: &egui::Context, shared: &mut Shared) {
-        let Some(link) = &self.link else { return };
         let was_active = shared.live.is_active();
-        for message in link.news.try_iter() {
-            match message {
-                Message::News(news) => shared.live.hear(news),
-                Message::Record(record) => shared.live.take_record(*record),
+        for heard in self.link.heard() {
+            match heard {
+                Heard::News(news) => shared.live.hear(news),
+                Heard::Record(record) => shared.live.take_record(*record),
             }
         }
         if was_active && !shared.live.is_active() {
@@ -107,12 +101,12 @@ impl Engine {
             Command::Start => self.start(ctx, shared, false),
             Command::Resume if shared.live.is_active() => {}
             Command::Resume => self.start(ctx, shared, true),
-            Command::Pause => self.order(Order::Pause),
-            Command::Continue => self.order(Order::Continue),
-            Command::Step => self.order(Order::Step),
+            Command::Pause => self.link.order(Order::Pause),
+            Command::Continue => self.link.order(Order::Continue),
+            Command::Step => self.link.order(Order::Step),
             Command::Stop => {
                 shared.queue.clear();
-                self.order(Order::Stop);
+                self.link.order(Order::Stop);
             }
         }
     }
@@ -131,33 +125,7 @@ impl Engine {
             shared.live.state = Some(State::Ended);
             return;
         }
-        let (orders, mut takes) = mpsc::channel();
-        let (send, news) = mpsc::channel();
-        let (ctx, window) = (ctx.clone(), self.window.clone());
-        // The link to an earlier run goes with this; its thread ends.
-        self.link = Some(Link { orders, news });
-        platform::spawn(move || {
-            let tell = |message: Message| {
-                // The window may be closed already.
-                let _ = send.send(message);
-                ctx.request_repaint_after(FRAME);
-            };
-            if run.resume
-                && let Ok(record) = RunRecord::open(&run.out)
-            {
-                tell(Message::Record(Box::new(record)));
-            }
-            let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match device(&run, window) {
-                Err(error) => tell(Message::News(News::Failed(error))),
-                Ok(device) => pollster::block_on(drive(run, device, &mut takes, &mut |news| tell(Message::News(news)))),
-            }));
-            if caught.is_err() {
-                let hint = "the last checkpoint is whole; please report what you did last";
-                let error = Error::input("diablo", "the run ended by a fault of diablo itself", hint);
-                tell(Message::News(News::Failed(error)));
-            }
-            tell(Message::News(News::State(State::Ended)));
-        });
+        self.link.begin(ctx, run);
     }
 
     /// While somebody looks at the layers, asks now and then how far they have moved.
@@ -170,20 +138,11 @@ impl Engine {
         if now - self.looked >= LOOK {
             self.looked = now;
             self.looked_at = Some(shared.live.step());
-            self.order(Order::Changes);
+            self.link.order(Order::Changes);
         } else {
             ctx.request_repaint_after(Duration::from_secs_f64(LOOK));
         }
     }
-}
-
-/// The window's device where the run wants the same adapter, else none: the run opens its own.
-fn device(run: &RunConfig, window: Option<Gpu>) -> Result<Option<Device>> {
-    let Some(window) = window else { return Ok(None) };
-    let reports = adapters::list();
-    let wanted = adapters::wanted(&run.device, &reports)?;
-    let same = |r: &AdapterReport| r.name == window.report().name && r.backend == window.report().backend;
-    Ok(wanted.and_then(|index| reports.get(index)).filter(|r| same(r)).map(|_| Device::Gpu(window)))
 }
 
 fn holds_run(folder: &Path) -> bool {

@@ -1,22 +1,28 @@
-//! Everything that differs between a desktop and a page: files, threads, dialogs, clocks. No other file of the app touches them.
+//! A desktop: threads, the system's dialogs and folders.
 
-use super::jobs::Job;
+use super::{APP_ID, Ask};
+use crate::app::jobs::Job;
+use crate::app::shared::Machine;
 use crate::demo::{BUNDLED, Files};
 use crate::error::{Error, Result};
 use eframe::egui;
 use std::path::{Path, PathBuf};
 
-/// The name under which the system knows the app: its data folder is called so too.
-pub const APP_ID: &str = "diablo";
+/// Whether the app is a page in a browser, where files come and go in another way.
+pub const IS_PAGE: bool = false;
+
+/// What may be handed to a job.
+pub trait Movable: Send {}
+impl<T: Send> Movable for T {}
 
 /// Runs work on a thread of its own.
-pub fn spawn(work: impl FnOnce() + Send + 'static) {
+pub fn spawn(work: impl FnOnce() + Movable + 'static) {
     std::thread::spawn(work);
 }
 
-/// A moment in which another thread may do something.
-pub fn rest() {
-    std::thread::sleep(std::time::Duration::from_millis(30));
+/// Asks the drivers what there is to compute with.
+pub fn machine(ctx: &egui::Context) -> Job<Machine> {
+    Job::start(ctx, |_| Ok(Machine::look()))
 }
 
 /// Whether a window can be opened at all. Where it cannot, the command line is what is left.
@@ -54,37 +60,9 @@ pub fn runs_folder() -> PathBuf {
     }
 }
 
-/// The first of `folder/name`, `folder/name-2`, ... that is not there.
-pub fn free_folder(folder: &Path, name: &str) -> PathBuf {
-    let first = folder.join(name);
-    if !first.exists() {
-        return first;
-    }
-    (2..).map(|n| folder.join(format!("{name}-{n}"))).find(|path| !path.exists()).unwrap_or(first)
-}
-
 /// The same place, named from the root: what is pasted elsewhere must lead there from anywhere.
 pub fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
-}
-
-/// Whether this is a folder that is there.
-pub fn is_folder(path: &Path) -> bool {
-    path.is_dir()
-}
-
-/// Bytes of a file, if it is there.
-pub fn file_size(path: &Path) -> Option<u64> {
-    std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|m| m.len())
-}
-
-/// What a dialog asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ask {
-    /// A folder that is there.
-    Folder,
-    /// A file that is there.
-    File,
 }
 
 /// Opens the system's own dialog. The result is `None` where the person thought better of it.
@@ -107,15 +85,9 @@ pub fn pick(ctx: &egui::Context, ask: Ask, title: &str, start: Option<&Path>) ->
     Job::start(ctx, move |_| Ok(pollster::block_on(answer).map(|handle| handle.path().to_path_buf())))
 }
 
-/// Makes a folder, or takes one that is empty.
-///
-/// # Errors
-/// Where it holds something already, or cannot be made.
-pub fn make_empty(folder: &Path) -> Result<()> {
-    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(Error::usage(format!("{}: the folder is not empty", folder.display()), "name a new folder"));
-    }
-    std::fs::create_dir_all(folder).map_err(Error::io(folder))
+/// What was dropped onto the window in this frame.
+pub fn dropped(ctx: &egui::Context) -> Vec<PathBuf> {
+    ctx.input(|i| i.raw.dropped_files.iter().map(|f| f.path().to_path_buf()).collect())
 }
 
 /// Writes a small file that a person asked for.
