@@ -180,7 +180,6 @@ impl eframe::App for DiabloApp {
         // A pointer that happens to lie over the window has no place in the pictures.
         if self.tour.is_some() {
             input.events.retain(|e| !matches!(e, egui::Event::PointerMoved(_) | egui::Event::PointerButton { .. }));
-            input.events.push(egui::Event::PointerGone);
         }
     }
 

@@ -19,6 +19,9 @@ pub struct Shell {
     /// The page that is shown.
     pub view: View,
     title: String,
+    /// When the title was last changed, and what the run was doing then.
+    titled: f64,
+    titled_for: RunState,
     model_dialog: Option<super::jobs::Job<Option<PathBuf>>>,
     data_dialog: Option<super::jobs::Job<Option<PathBuf>>>,
     asks_to_close: bool,
@@ -249,7 +252,11 @@ impl Shell {
             let share = shared.status.share().map_or_else(String::new, |s| format!("{:.0}% ", 100.0 * s));
             title = format!("{share}{title}");
         }
-        if title != self.title {
+        // A new title draws the window twice: a small model would change it with every other step.
+        let now = ctx.input(|i| i.time);
+        let due = now - self.titled >= 1.0 || shared.status.state != self.titled_for;
+        if title != self.title && due {
+            (self.titled, self.titled_for) = (now, shared.status.state);
             ctx.send_viewport_cmd(egui::ViewportCommand::Title(title.clone()));
             self.title = title;
         }

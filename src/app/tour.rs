@@ -44,6 +44,8 @@ struct Times {
     first_loss: Option<Duration>,
     /// The longest time that the interface took for a frame while a run went on.
     longest: Duration,
+    /// Frames drawn while a run went on.
+    frames: u32,
     frame: Instant,
 }
 
@@ -75,7 +77,7 @@ impl Tour {
         // Before anything runs, the pages of what will.
         shots.insert(0, Shot { view: View::Method, theme: dark, when: When::Open });
         let now = Instant::now();
-        let times = Times { opened, first_frame: None, started: None, first_loss: None, longest: Duration::ZERO, frame: now };
+        let times = Times { opened, first_frame: None, started: None, first_loss: None, longest: Duration::ZERO, frames: 0, frame: now };
         Self { times, folder, shots, next: 0, shown: 0, waited: 0, over: false, begun: false, taken: None, failed }
     }
 
@@ -92,7 +94,7 @@ impl Tour {
         match self.go_on(ctx, shared) {
             Ok(true) => {
                 // A picture wants its frames at once; a run wants the processor.
-                ctx.request_repaint_after(if self.shown > 0 { Duration::ZERO } else { Duration::from_millis(50) });
+                ctx.request_repaint_after(if self.shown > 0 { Duration::ZERO } else { Duration::from_millis(300) });
                 return true;
             }
             Ok(false) => {
@@ -111,6 +113,7 @@ impl Tour {
     pub fn after(&mut self, shared: &Shared) {
         if shared.live.is_active() {
             self.times.longest = self.times.longest.max(self.times.frame.elapsed());
+            self.times.frames += 1;
         }
     }
 
@@ -119,7 +122,11 @@ impl Tour {
         let seconds = |d: Option<Duration>| d.map_or_else(|| "?".into(), |d| format!("{:.2} s", d.as_secs_f64()));
         println!("first frame after {}", seconds(self.times.first_frame));
         println!("first loss {} after the start of the run", seconds(self.times.first_loss));
-        println!("longest frame of the interface while training {:.0} ms", 1e3 * self.times.longest.as_secs_f64());
+        println!(
+            "{} frames while training, the longest took the interface {:.0} ms",
+            self.times.frames,
+            1e3 * self.times.longest.as_secs_f64()
+        );
         let Some(out) = shared.settings.runs.get(1) else { return Ok(()) };
         let window = RunRecord::open(out)?;
         // The same run again, with nothing beside it.
