@@ -32,6 +32,10 @@ pub mod curves;
 pub mod data;
 pub mod engine;
 pub mod export;
+#[cfg(target_arch = "wasm32")]
+mod export_download;
+#[cfg(not(target_arch = "wasm32"))]
+mod export_folder;
 pub mod icons;
 pub mod jobs;
 pub mod layout;

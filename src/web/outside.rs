@@ -65,6 +65,8 @@ pub enum Topic {
     Talk,
     /// What can compute here.
     Machine,
+    /// What is taken away.
+    Export,
     /// The files that are kept.
     Storage,
 }
@@ -80,6 +82,7 @@ impl Topic {
             | Message::Failed { .. } => Some(Self::Run),
             Message::Said { .. } => Some(Self::Talk),
             Message::Devices { .. } => Some(Self::Machine),
+            Message::Exported { .. } | Message::NotExported { .. } => Some(Self::Export),
             Message::Storage { .. } => Some(Self::Storage),
             _ => None,
         }

@@ -62,9 +62,9 @@ pub fn runs_folder() -> PathBuf {
     PathBuf::from("/runs")
 }
 
-/// The same place, named from the root.
+/// What is downloaded lies wherever the visitor puts it: its name alone is known.
 pub fn absolute(path: &Path) -> PathBuf {
-    Path::new("/").join(path)
+    path.file_name().map_or_else(|| path.to_path_buf(), PathBuf::from)
 }
 
 /// Opens the browser's dialog. The result is `None` where the person thought better of it.
