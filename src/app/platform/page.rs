@@ -57,6 +57,11 @@ pub fn demo_files(home: &Path) -> Result<Files> {
     Err(Error::usage("the demo's files are not here", "check the network and load the page again"))
 }
 
+/// Whether it is known if the demo's files can be had: once they have come, or failed to.
+pub fn is_demo_settled() -> bool {
+    outside::demo_came().is_some()
+}
+
 /// The folder that new runs are put into.
 pub fn runs_folder() -> PathBuf {
     PathBuf::from("/runs")

@@ -193,12 +193,16 @@ pub fn choose(reports: &[AdapterReport]) -> (Option<usize>, String) {
     match best {
         Some((_, index)) => (Some(index), format!("{} is a {}", reports[index].name, reports[index].kind)),
         None if reports.is_empty() => (None, NONE_FOUND.into()),
-        None => (None, "only a software driver was found, and the CPU executor is many times faster than one".into()),
+        None => (None, SOFTWARE_ALONE.into()),
     }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
 const NONE_FOUND: &str = "no GPU driver was found";
+#[cfg(not(target_arch = "wasm32"))]
+const SOFTWARE_ALONE: &str = "only a software driver was found, and the CPU executor is many times faster than one";
+#[cfg(target_arch = "wasm32")]
+const SOFTWARE_ALONE: &str = "this browser's WebGPU is a program without a GPU, which is many times slower";
 #[cfg(target_arch = "wasm32")]
 const NONE_FOUND: &str = "this browser offers no WebGPU here";
 
