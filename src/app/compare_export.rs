@@ -85,11 +85,11 @@ impl Export {
                 }
             }
             field(ui, "File", "", |ui| {
-                let button = 84.0;
+                let button = if platform::IS_PAGE { 0.0 } else { 84.0 };
                 let edit = egui::TextEdit::singleline(&mut self.path).desired_width(ui.available_width() - button - space::SMALL);
                 let response = ui.add(edit);
                 ui.ctx().accesskit_node_builder(response.id, |node| node.set_label("File"));
-                if ui.button("Folder…").clicked() {
+                if !platform::IS_PAGE && ui.button("Folder…").clicked() {
                     self.dialog = Some(platform::pick(ui.ctx(), Ask::Folder, "Export to a folder", Some(Path::new(&self.path))));
                 }
             });
@@ -106,7 +106,7 @@ impl Export {
             ui.add_space(space::MEDIUM);
             ui.horizontal(|ui| {
                 let ready = !runs.is_empty() && !self.path.trim().is_empty() && !self.written.is_running();
-                if primary(ui, ready, "Write").clicked() {
+                if primary(ui, ready, if platform::IS_PAGE { "Download" } else { "Write" }).clicked() {
                     self.write(ui.ctx(), runs, axes);
                 }
                 if ui.button("Cancel").clicked() {

@@ -9,16 +9,15 @@ use super::theme::{space, tokens};
 use super::trouble;
 use crate::adapter::AdapterFile;
 use crate::device::human_bytes;
-use crate::error::{Error, Result};
 use crate::model::{Dtype, Source};
 use crate::train::config::Method;
-use crate::train::{RunRecord, export, resolve};
-use eframe::egui::{self, ComboBox, RichText, TextEdit, Ui};
+use crate::train::{RunRecord, resolve};
+use eframe::egui::{self, ComboBox, RichText, Ui};
 use std::path::{Path, PathBuf};
 
 /// What is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum What {
+pub(super) enum What {
     /// The adapter alone.
     Adapter,
     /// Base and adapter as one model.
@@ -34,11 +33,12 @@ struct Found {
 }
 
 /// What was written, and how it is loaded.
-struct Written {
-    folder: PathBuf,
-    bytes: u64,
-    tool: &'static str,
-    lines: String,
+pub(super) struct Written {
+    /// A folder, or on a page a file among the downloads.
+    pub path: PathBuf,
+    pub bytes: u64,
+    pub tool: &'static str,
+    pub lines: String,
 }
 
 /// The page's own state.
@@ -167,6 +167,8 @@ impl ExportPage {
             card(ui, "A model of its own", |ui| {
                 ui.label("The run trained the whole model, and has written it as a folder that other tools load as it is.");
                 ui.add_space(space::SMALL);
+                #[cfg(target_arch = "wasm32")]
+                self.download(ui);
                 paste(ui, "transformers", &transformers(&model));
             });
             return;
@@ -207,7 +209,8 @@ impl ExportPage {
         if let Some(written) = &self.written.value {
             gap(ui);
             card(ui, "Written", |ui| {
-                let rows = [("Folder", written.folder.display().to_string()), ("Size", human_bytes(written.bytes))];
+                let kind = if platform::IS_PAGE { "Download" } else { "Folder" };
+                let rows = [(kind, written.path.display().to_string()), ("Size", human_bytes(written.bytes))];
                 facts(ui, "written", &rows);
                 ui.add_space(space::SMALL);
                 paste(ui, written.tool, &written.lines);
@@ -216,6 +219,53 @@ impl ExportPage {
     }
 
     fn form(&mut self, ui: &mut Ui, shared: &Shared) {
+        #[cfg(not(target_arch = "wasm32"))]
+        self.choose_folder(ui);
+        if self.what == What::Merged {
+            self.precision(ui);
+        }
+        ui.add_space(space::SMALL);
+        let writing_now = shared.status.state.is_active() && shared.live.run.out == self.folder;
+        if writing_now {
+            trouble::warn(ui, "This run is still going on: what is written is its last checkpoint's adapter, if there is one", None);
+            ui.add_space(space::TIGHT);
+        }
+        #[cfg(target_arch = "wasm32")]
+        self.download(ui);
+        #[cfg(not(target_arch = "wasm32"))]
+        self.write(ui);
+    }
+
+    fn precision(&mut self, ui: &mut Ui) {
+        field(ui, "Precision", "The type of the written weights", |ui| {
+            let name = |d: Option<Dtype>| d.map_or_else(|| "the model's own".into(), |d| d.name().to_lowercase());
+            ComboBox::from_id_salt("precision").selected_text(name(self.dtype)).show_ui(ui, |ui| {
+                for dtype in [None, Some(Dtype::F32), Some(Dtype::BF16), Some(Dtype::F16)] {
+                    ui.selectable_value(&mut self.dtype, dtype, name(dtype));
+                }
+            });
+        });
+    }
+
+    /// What the page hands to the visitor's downloads.
+    #[cfg(target_arch = "wasm32")]
+    fn download(&mut self, ui: &mut Ui) {
+        let Some(found) = &self.found.value else { return };
+        ui.horizontal(|ui| {
+            let ready = !self.written.is_running();
+            if primary(ui, ready, "Download").clicked() {
+                self.written.wait_for(super::export_download::fetch(ui.ctx(), &found.record, Some(self.what), self.dtype));
+            }
+            let all = ui.add_enabled(ready, egui::Button::new("Download the run"));
+            if all.on_hover_text("Options, metrics, and what was trained").clicked() {
+                self.written.wait_for(super::export_download::fetch(ui.ctx(), &found.record, None, None));
+            }
+        });
+        ui.add_space(space::TIGHT);
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn choose_folder(&mut self, ui: &mut Ui) {
         if self.target.is_empty()
             && let Some(found) = &self.found.value
         {
@@ -225,28 +275,16 @@ impl ExportPage {
         }
         field(ui, "Into", "A folder; it is made, and must be empty", |ui| {
             let room = (ui.available_width() - 80.0).max(100.0);
-            ui.add(TextEdit::singleline(&mut self.target).desired_width(room));
+            ui.add(egui::TextEdit::singleline(&mut self.target).desired_width(room));
             if ui.button("Browse…").clicked() {
                 self.pick(ui.ctx(), true);
             }
         });
-        if self.what == What::Merged {
-            field(ui, "Precision", "The type of the written weights", |ui| {
-                let name = |d: Option<Dtype>| d.map_or_else(|| "the model's own".into(), |d| d.name().to_lowercase());
-                ComboBox::from_id_salt("precision").selected_text(name(self.dtype)).show_ui(ui, |ui| {
-                    for dtype in [None, Some(Dtype::F32), Some(Dtype::BF16), Some(Dtype::F16)] {
-                        ui.selectable_value(&mut self.dtype, dtype, name(dtype));
-                    }
-                });
-            });
-        }
-        ui.add_space(space::SMALL);
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn write(&mut self, ui: &mut Ui) {
         let ready = !self.target.trim().is_empty() && !self.written.is_running();
-        let writing_now = shared.status.state.is_active() && shared.live.run.out == self.folder;
-        if writing_now {
-            trouble::warn(ui, "This run is still going on: what is written is its last checkpoint's adapter, if there is one", None);
-            ui.add_space(space::TIGHT);
-        }
         if primary(ui, ready, "Export").clicked() {
             let (run, model) = match &self.found.value {
                 Some(found) => (found.record.folder.clone(), found.record.config.model.clone()),
@@ -255,34 +293,10 @@ impl ExportPage {
             let (target, what, dtype) = (PathBuf::from(self.target.trim()), self.what, self.dtype);
             self.written.start(ui.ctx(), move |reporter| {
                 reporter.report(if what == What::Merged { "merging" } else { "copying" }, 0, 0);
-                write(&run, &model, &target, what, dtype)
+                super::export_folder::write(&run, &model, &target, what, dtype)
             });
         }
     }
-}
-
-fn write(run: &Path, model: &Path, target: &Path, what: What, dtype: Option<Dtype>) -> Result<Written> {
-    let source = Source::open(model)?;
-    let adapter = AdapterFile::open(run, &source.config)?;
-    let weights = match what {
-        What::Merged => {
-            let missing = || Error::input(model.display().to_string(), "holds no weights to merge into", "");
-            export::write_merged(&source, source.checkpoint().ok_or_else(missing)?, &adapter, target, dtype)?;
-            "model.safetensors"
-        }
-        What::Adapter => {
-            platform::make_empty(target)?;
-            adapter.save(target)?;
-            crate::adapter::files::WEIGHTS_FILE
-        }
-    };
-    let lora = matches!(adapter.spec.kind, crate::adapter::Kind::Lora { .. });
-    let (tool, lines) = match (what, lora) {
-        (What::Merged, _) => ("transformers", transformers(target)),
-        (What::Adapter, true) => ("peft", peft(model, target)),
-        (What::Adapter, false) => ("diablo, on the command line", diablo(model, target)),
-    };
-    Ok(Written { folder: target.to_path_buf(), bytes: platform::file_size(&target.join(weights)).unwrap_or(0), tool, lines })
 }
 
 /// A path as a Python string.
@@ -290,7 +304,7 @@ fn quoted(path: &Path) -> String {
     format!("{:?}", platform::absolute(path).display().to_string())
 }
 
-fn transformers(folder: &Path) -> String {
+pub(super) fn transformers(folder: &Path) -> String {
     let at = quoted(folder);
     format!(
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n\
@@ -298,7 +312,7 @@ fn transformers(folder: &Path) -> String {
     )
 }
 
-fn peft(model: &Path, folder: &Path) -> String {
+pub(super) fn peft(model: &Path, folder: &Path) -> String {
     format!(
         "from peft import PeftModel; from transformers import AutoModelForCausalLM\n\
          model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({}), {})",
@@ -307,7 +321,7 @@ fn peft(model: &Path, folder: &Path) -> String {
     )
 }
 
-fn diablo(model: &Path, folder: &Path) -> String {
+pub(super) fn diablo(model: &Path, folder: &Path) -> String {
     format!("diablo generate --model {} --adapter {} --prompt \"Once upon a time\"", quoted(model), quoted(folder))
 }
 

@@ -32,6 +32,10 @@ pub mod curves;
 pub mod data;
 pub mod engine;
 pub mod export;
+#[cfg(target_arch = "wasm32")]
+mod export_download;
+#[cfg(not(target_arch = "wasm32"))]
+mod export_folder;
 pub mod icons;
 pub mod jobs;
 pub mod layout;
@@ -99,7 +103,7 @@ impl DiabloApp {
         shared.settings = settings;
         shared.machine.wait_for(platform::machine(&cc.egui_ctx));
         #[cfg(target_arch = "wasm32")]
-        let visit = visit::Visit::begin(&cc.egui_ctx, &mut shared, &mut shell);
+        let visit = visit::Visit::begin(&mut shared, &mut shell);
         #[cfg(not(target_arch = "wasm32"))]
         if !shared.run.model.as_os_str().is_empty() {
             shared.open_model(&cc.egui_ctx, shared.run.model.clone());

@@ -168,6 +168,11 @@ impl Machine {
         Self { devices, auto, why }
     }
 
+    /// Whether a run that leaves the choice to the program gets the processor.
+    pub fn is_processor(&self, request: &str) -> bool {
+        matches!(request, "auto" | "") && self.auto + 1 == self.devices.len()
+    }
+
     /// The device that a run with this request gets.
     pub fn device(&self, request: &str) -> Option<&MachineDevice> {
         match request {
@@ -340,7 +345,9 @@ impl Shared {
             Ok(files) => {
                 let run = files.config(crate::train::config::Method::Diablo, 16, &self.run.device);
                 let sample_prompt = Some("Where does Otter live?".into());
-                self.run = RunConfig { out: PathBuf::new(), sample_prompt, sample_every: Some(20), ..run };
+                // A page may be closed at any moment.
+                let save_every = if super::platform::IS_PAGE { Some(20) } else { run.save_every };
+                self.run = RunConfig { out: PathBuf::new(), sample_prompt, sample_every: Some(20), save_every, ..run };
                 let (model, data) = (self.run.model.clone(), self.run.data.clone());
                 self.open_model(ctx, model);
                 self.run.data = data;

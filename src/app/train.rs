@@ -152,6 +152,10 @@ impl TrainPage {
                     run.batch_size * run.accumulate,
                     number(run.resolved_lr()),
                 );
+                let why = match shared.machine.value.as_ref().filter(|m| platform::IS_PAGE && m.is_processor(&run.device)) {
+                    Some(machine) if !machine.why.is_empty() => format!("{why} It computes on the processor: {}.", machine.why),
+                    _ => why,
+                };
                 if layout::empty(ui, "Everything is here", &why, "Start training") {
                     shared.commands.push(Command::Start);
                 }

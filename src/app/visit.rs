@@ -8,30 +8,20 @@ use super::trouble;
 use crate::error::Error;
 use crate::train::RunRecord;
 use crate::train::checkpoint::CHECKPOINTS;
+use crate::train::run_folder::CONFIG_FILE;
 use crate::web::address;
 use crate::web::outside::{self, Topic};
 use crate::web::protocol::Message;
 use eframe::egui::{self, RichText};
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 /// The run that goes on, for a visit after this one was cut off.
 const GOES_ON: &str = "diablo.goes-on";
 
-/// The demo's files.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Demo {
-    Fetching,
-    Here,
-    Missing,
-    /// What was to be opened at first is being opened.
-    Done,
-}
-
 /// A visit.
 pub(super) struct Visit {
-    demo: Rc<Cell<Demo>>,
+    /// Whether what is to be open at first is being opened.
+    opened: bool,
     /// Whether the address says what to open.
     linked: bool,
     /// What the address is.
@@ -46,7 +36,7 @@ pub(super) struct Visit {
 
 impl Visit {
     /// Reads the address and has the demo fetched.
-    pub(super) fn begin(ctx: &egui::Context, shared: &mut Shared, shell: &mut Shell) -> Self {
+    pub(super) fn begin(shared: &mut Shared, shell: &mut Shell) -> Self {
         let address = outside::address();
         let (mut linked, mut wrong) = (false, None);
         shell.view = View::Train;
@@ -60,13 +50,8 @@ impl Visit {
             }
             Err(error) => wrong = Some(error),
         }
-        let demo = Rc::new(Cell::new(Demo::Fetching));
-        let (fetched, drawn) = (demo.clone(), ctx.clone());
-        wasm_bindgen_futures::spawn_local(async move {
-            fetched.set(if outside::demo().await { Demo::Here } else { Demo::Missing });
-            drawn.request_repaint();
-        });
-        Self { demo, linked, address, wrong, looked: false, cut_off: None, goes_on: None }
+        outside::fetch_demo();
+        Self { opened: false, linked, address, wrong, looked: false, cut_off: None, goes_on: None }
     }
 
     /// Once a frame, before the page.
@@ -89,7 +74,7 @@ impl Visit {
             outside::remember(GOES_ON, goes_on.as_ref().and_then(|out| out.to_str()));
             self.goes_on = goes_on;
         }
-        if self.demo.get() == Demo::Done {
+        if self.opened {
             let address = address::write(&shared.run, &view.name().to_lowercase());
             if address != self.address {
                 outside::set_address(&address);
@@ -138,20 +123,14 @@ impl Visit {
 
     /// Opens what the address says, else the demo, as soon as its files are there.
     fn open(&mut self, ctx: &egui::Context, shared: &mut Shared) {
-        let demo = self.demo.get();
-        if demo == Demo::Done || demo == Demo::Fetching {
+        if self.opened || outside::demo_came().is_none() {
             return;
         }
-        self.demo.set(Demo::Done);
-        if !self.linked {
-            shared.open_demo(ctx);
-            return;
-        }
-        let model = shared.run.model.clone();
-        if demo == Demo::Missing && model.starts_with("/demo") {
-            shared.open_demo(ctx);
+        self.opened = true;
+        if self.linked {
+            shared.open_model(ctx, shared.run.model.clone());
         } else {
-            shared.open_model(ctx, model);
+            shared.open_demo(ctx);
         }
     }
 
@@ -160,6 +139,14 @@ impl Visit {
         shared.settings.models.retain(|path| super::platform::is_folder(path) || path.starts_with("/demo"));
         shared.settings.data.retain(|path| super::platform::file_size(path).is_some() || path.starts_with("/demo"));
         shared.settings.runs.retain(|path| super::platform::is_folder(path));
+        // A visit that was cut off could not remember its own.
+        let folder = super::platform::runs_folder();
+        for name in crate::files::names(&folder).unwrap_or_default() {
+            let run = folder.join(name);
+            if !shared.settings.runs.contains(&run) && crate::files::is_file(&run.join(CONFIG_FILE)) {
+                shared.settings.remember_run(&run);
+            }
+        }
         let Some(out) = outside::recall(GOES_ON) else { return };
         let out = Path::new(&out);
         if super::platform::is_folder(&out.join(CHECKPOINTS)) {

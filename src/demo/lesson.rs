@@ -2,7 +2,7 @@
 //!
 //! The arithmetic is written out plainly; it is read as the definition of what is told beside it.
 
-use super::BUNDLED;
+use super::Files;
 use crate::error::{Error, Result};
 use crate::model::SafetensorsFile;
 use crate::random::Random;
@@ -95,15 +95,14 @@ pub fn block_gradient(x: &Matrix, g: &Matrix, i: usize, n: usize) -> Matrix {
     gradient(&x.columns(i * inputs, (i + 1) * inputs), &g.columns(i * outputs, (i + 1) * outputs))
 }
 
-/// A corner of one of the bundled model's weights.
+/// A corner of one of the demo's weights.
 ///
 /// # Errors
-/// Where the bundled file cannot be read, which would be a fault of this program.
-pub fn weight() -> Result<Matrix> {
-    let name = "model/model.safetensors";
-    let missing = || Error::input(name, "is not bundled", "");
-    let (_, bytes) = BUNDLED.iter().find(|(file, _)| *file == name).ok_or_else(missing)?;
-    let file = SafetensorsFile::from_bytes(name, bytes.to_vec())?;
+/// Where the demo's model cannot be read or is another.
+pub fn weight(files: &Files) -> Result<Matrix> {
+    let path = files.model().join("model.safetensors");
+    let missing = || Error::input(path.display().to_string(), "is not the demo's model", "remove the file: it is written anew");
+    let file = SafetensorsFile::open(&path)?;
     let tensor = file.tensor(WEIGHT)?;
     let (cols, values) = (tensor.shape.last().copied().unwrap_or(1), tensor.to_f32());
     if values.len() < SIDE * cols || cols < SIDE {
@@ -138,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_bundled_weight_is_there() {
-        let weight = weight().expect("bundled");
+        let weight = weight(&Files { folder: "assets/demo".into() }).expect("bundled");
         assert!(weight.values.len() == SIDE * SIDE && weight.largest() > 0.0);
     }
 }

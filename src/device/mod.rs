@@ -47,7 +47,10 @@ impl Device {
     /// A short name: `CPU (2 threads)`, or the adapter's own.
     pub fn name(&self) -> String {
         match self {
-            Self::Cpu => format!("CPU ({} threads)", rayon::current_num_threads()),
+            Self::Cpu => match rayon::current_num_threads() {
+                1 => "CPU (1 thread)".into(),
+                threads => format!("CPU ({threads} threads)"),
+            },
             Self::Gpu(gpu) => gpu.name().to_string(),
         }
     }

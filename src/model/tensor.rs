@@ -11,7 +11,7 @@ use crate::error::Result;
 use super::container::SafetensorsFile;
 
 /// Element types that weights may have. Little-endian, as safetensors says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Dtype {
     /// IEEE single precision.
     F32,

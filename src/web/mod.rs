@@ -6,8 +6,10 @@
 //! writes.
 
 pub mod address;
+pub mod parcel;
 pub mod protocol;
 pub mod talk;
+pub mod tar;
 
 #[cfg(target_arch = "wasm32")]
 mod line;
@@ -17,6 +19,8 @@ pub mod outside;
 pub mod page;
 #[cfg(target_arch = "wasm32")]
 mod picked;
+#[cfg(target_arch = "wasm32")]
+mod proof;
 #[cfg(target_arch = "wasm32")]
 pub mod worker;
 

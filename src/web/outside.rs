@@ -65,6 +65,8 @@ pub enum Topic {
     Talk,
     /// What can compute here.
     Machine,
+    /// What is taken away.
+    Export,
     /// The files that are kept.
     Storage,
 }
@@ -80,6 +82,7 @@ impl Topic {
             | Message::Failed { .. } => Some(Self::Run),
             Message::Said { .. } => Some(Self::Talk),
             Message::Devices { .. } => Some(Self::Machine),
+            Message::Exported { .. } | Message::NotExported { .. } => Some(Self::Export),
             Message::Storage { .. } => Some(Self::Storage),
             _ => None,
         }
@@ -94,6 +97,8 @@ struct Page {
     /// Whether the page's tree holds what was kept from earlier visits.
     filled: Cell<bool>,
     dropped: RefCell<Vec<PathBuf>>,
+    /// Whether the demo's files have come; nothing while they are fetched.
+    demo: Cell<Option<bool>>,
 }
 
 thread_local! {
@@ -169,9 +174,18 @@ pub async fn turn() {
     kept(Outside::turn).await;
 }
 
-/// Fetches the demo's files. False where they cannot be had.
-pub async fn demo() -> bool {
-    kept(Outside::demo).await.is_some()
+/// Fetches the demo's files.
+pub fn fetch_demo() {
+    wasm_bindgen_futures::spawn_local(async {
+        let came = kept(Outside::demo).await.is_some();
+        PAGE.with(|page| page.demo.set(Some(came)));
+        draw();
+    });
+}
+
+/// Whether the demo's files have come; nothing while they are fetched.
+pub fn demo_came() -> Option<bool> {
+    PAGE.with(|page| page.demo.get())
 }
 
 /// Lets the visitor pick.

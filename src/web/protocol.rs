@@ -14,12 +14,14 @@
 //! worker  {"message": "state", "state": "ended"}
 //! ```
 
+use super::parcel::Parcel;
 use super::talk::Said;
 use crate::adapter::MODULES;
 use crate::adapter::change::Cells;
 use crate::device::gpu::AdapterReport;
 use crate::error::{Error, Result};
 use crate::generate::together::Question;
+use crate::model::Dtype;
 use crate::model::weights::Site;
 use crate::train::config::Method;
 use crate::train::driver::{News, Order, State};
@@ -79,6 +81,15 @@ pub enum Command {
     },
     /// Ends the answer that is being given.
     Hush,
+    /// Puts a run together to be taken away. Answered by [`Message::Exported`] with the bytes beside it.
+    Export {
+        /// The run's folder.
+        run: PathBuf,
+        /// What is taken.
+        parcel: Parcel,
+        /// The type of merged weights; none for the model's own.
+        dtype: Option<Dtype>,
+    },
     /// Asks for a file. Answered by [`Message::File`] with the bytes beside it.
     Read {
         /// The file.
@@ -153,6 +164,20 @@ pub enum Message {
     Kept {
         /// How many.
         files: usize,
+    },
+    /// A `.tar` file's bytes stand beside this, for the visitor.
+    Exported {
+        /// Its name.
+        name: String,
+        /// Its size.
+        bytes: u64,
+    },
+    /// A run could not be put together.
+    NotExported {
+        /// What is wrong.
+        what: String,
+        /// What to do about it.
+        hint: String,
     },
     /// A file's bytes stand beside this.
     File {

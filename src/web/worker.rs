@@ -1,7 +1,9 @@
 //! The worker's side: takes commands, runs the trainer, says what happens.
 
 use super::line::Line;
+use super::parcel;
 use super::picked::Picked;
+use super::proof;
 use super::protocol::{Command, Message, options};
 use super::talk::{Ask, Said, Speaker};
 use crate::demo;
@@ -158,7 +160,14 @@ impl Worker {
                     }
                     self.outside.say(&news.into());
                 };
-                drive(run, None, &mut inbox.clone(), &mut { news }).await;
+                news(News::State(State::Preparing));
+                match proof::open(&run.device, &mut |event| news(News::Event(event))).await {
+                    Ok(device) => drive(run, Some(device), &mut inbox.clone(), &mut { news }).await,
+                    Err(error) => {
+                        news(News::Failed(error));
+                        news(News::State(State::Ended));
+                    }
+                }
                 self.held.set(false);
                 // Where it could not begin there is nothing to look at.
                 self.run.borrow_mut().take_if(|run| Rc::ptr_eq(run, &inbox));
@@ -178,6 +187,13 @@ impl Worker {
                 let say = |turn: u64, said: Said| self.outside.say(&Message::Said { turn, said });
                 speaker.answer(say, async || self.outside.turn().await).await;
             }
+            Command::Export { run, parcel, dtype } => match parcel::pack(&run, parcel, dtype) {
+                Ok((name, bytes)) => {
+                    let message = Message::Exported { name, bytes: bytes.len() as u64 };
+                    self.outside.say_with(&message, &Uint8Array::from(&bytes[..]));
+                }
+                Err(e) => self.outside.say(&Message::NotExported { what: e.to_string(), hint: e.hint().unwrap_or_default().into() }),
+            },
             Command::Hush => {
                 if let Some(speaker) = &*self.speaker.borrow() {
                     speaker.hush();

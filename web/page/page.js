@@ -33,6 +33,7 @@ function runPage() {
     } else {
       app.hear(data.text);
     }
+    if (message.message === "exported") save(message.name, data.bytes);
     document.dispatchEvent(new CustomEvent("diablo", { detail: { ...message, bytes: data.bytes } }));
     if (message.message === "failed" && message.fatal) {
       worker.terminate();

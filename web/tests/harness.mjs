@@ -53,7 +53,7 @@ export async function browse({ webgpu = true } = {}) {
 }
 
 /** A page that collects the worker's messages, and `check`, which closes it and fails if anything went wrong unseen. */
-export async function open(context, origin, address = "/") {
+export async function open(context, origin, address = "/", size = undefined, before = () => {}) {
   const page = await context.newPage();
   const faults = [];
   page.on("console", (line) => line.type() === "error" && faults.push(`console: ${line.text()}`));
@@ -67,8 +67,13 @@ export async function open(context, origin, address = "/") {
   context.on("request", elsewhere);
   await page.addInitScript(() => {
     globalThis.heard = [];
-    document.addEventListener("diablo", ({ detail }) => globalThis.heard.push(detail));
+    document.addEventListener("diablo", ({ detail }) => {
+      if (detail.message === "drawn") globalThis.drawnAt = performance.now();
+      globalThis.heard.push(detail);
+    });
   });
+  await page.addInitScript(before);
+  if (size) await page.setViewportSize(size);
   await page.goto(origin + address);
   const command = (content) => page.evaluate((content) => globalThis.diablo.command(content), content);
   return {

@@ -117,7 +117,7 @@ impl Lesson {
         };
         let numbers = choose::workable(&model.source.config, &PROJECTIONS);
         Ok(Self {
-            weight: lesson::weight()?,
+            weight: lesson::weight(&files)?,
             pieces: row.pieces(tokenizer, TooLong::Cut, 64)?,
             costs: numbers.into_iter().map(cost).collect::<Result<_>>()?,
         })
@@ -136,7 +136,8 @@ impl LearnPage {
     /// Draws the page.
     pub fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
         self.lesson.poll();
-        if self.lesson.value.is_none() && self.lesson.error.is_none() && !self.lesson.is_running() {
+        let begun = self.lesson.value.is_some() || self.lesson.error.is_some() || self.lesson.is_running();
+        if !begun && platform::is_demo_settled() {
             let home = shared.home.clone();
             self.lesson.start(ui.ctx(), move |reporter| Lesson::open(&home, reporter));
         }

@@ -49,6 +49,11 @@ pub fn demo_files(home: &Path) -> Result<Files> {
     if whole { Ok(Files { folder }) } else { Files::write(&folder) }
 }
 
+/// Whether it is known if the demo's files can be had: at once.
+pub fn is_demo_settled() -> bool {
+    true
+}
+
 /// The folder that new runs are put into: `runs` where a person started the app in a folder of their own, else one at home.
 pub fn runs_folder() -> PathBuf {
     let home = std::env::home_dir();

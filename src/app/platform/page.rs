@@ -57,14 +57,19 @@ pub fn demo_files(home: &Path) -> Result<Files> {
     Err(Error::usage("the demo's files are not here", "check the network and load the page again"))
 }
 
+/// Whether it is known if the demo's files can be had: once they have come, or failed to.
+pub fn is_demo_settled() -> bool {
+    outside::demo_came().is_some()
+}
+
 /// The folder that new runs are put into.
 pub fn runs_folder() -> PathBuf {
     PathBuf::from("/runs")
 }
 
-/// The same place, named from the root.
+/// What is downloaded lies wherever the visitor puts it: its name alone is known.
 pub fn absolute(path: &Path) -> PathBuf {
-    Path::new("/").join(path)
+    path.file_name().map_or_else(|| path.to_path_buf(), PathBuf::from)
 }
 
 /// Opens the browser's dialog. The result is `None` where the person thought better of it.

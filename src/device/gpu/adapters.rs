@@ -197,12 +197,25 @@ pub fn choose(reports: &[AdapterReport]) -> (Option<usize>, String) {
     let best = reports.iter().filter_map(|r| rank(r.kind).map(|k| (k, r.index))).min();
     match best {
         Some((_, index)) => (Some(index), format!("{} is a {}", reports[index].name, reports[index].kind)),
-        None if reports.is_empty() => (None, "no GPU driver was found".into()),
-        None => (None, "only a software driver was found, and the CPU executor is many times faster than one".into()),
+        None if reports.is_empty() => (None, NONE_FOUND.into()),
+        None => (None, SOFTWARE_ALONE.into()),
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
+const NONE_FOUND: &str = "no GPU driver was found";
+#[cfg(not(target_arch = "wasm32"))]
+const SOFTWARE_ALONE: &str = "only a software driver was found, and the CPU executor is many times faster than one";
+#[cfg(target_arch = "wasm32")]
+const SOFTWARE_ALONE: &str = "this browser's WebGPU is a program without a GPU, which is many times slower";
+#[cfg(target_arch = "wasm32")]
+const NONE_FOUND: &str = "this browser offers no WebGPU here";
+
+/// What to do where a browser offers no WebGPU.
+#[cfg(target_arch = "wasm32")]
+pub const NO_DRIVER: &str = "use the processor, or a browser that has WebGPU switched on and a page that comes by https";
 /// What to do where no driver was found.
+#[cfg(not(target_arch = "wasm32"))]
 pub const NO_DRIVER: &str = "install its Vulkan driver (Debian, Ubuntu: mesa-vulkan-drivers for AMD and Intel, nvidia-driver for \
 NVIDIA; elsewhere: the maker's own), or use --device cpu";
 
