@@ -100,7 +100,7 @@ pub fn pressed(ctx: &egui::Context, shared: &Shared) -> Vec<Action> {
         Action::Go(View::Learn),
     ];
     let known = actions.into_iter().filter_map(|action| Some((action.keys()?, action)));
-    let pages = View::ALL.into_iter().filter_map(|view| Some((Action::Go(view).keys()?, Action::Go(view))));
+    let pages = View::ALL.into_iter().filter(|_| !IS_PAGE).filter_map(|view| Some((go_keys(view)?, Action::Go(view))));
     ctx.input_mut(|input| known.chain(pages).filter(|(keys, _)| input.consume_shortcut(keys)).map(|(_, action)| action).collect::<Vec<_>>())
         .into_iter()
         .filter(|action| action.is_possible(shared))

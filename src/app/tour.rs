@@ -94,7 +94,7 @@ impl Tour {
         match self.go_on(ctx, shared) {
             Ok(true) => {
                 // A picture wants its frames at once; a run wants the processor.
-                ctx.request_repaint_after(if self.shown > 0 { Duration::ZERO } else { Duration::from_millis(300) });
+                ctx.request_repaint_after(if self.shown > 0 { Duration::ZERO } else { Duration::from_secs(1) });
                 return true;
             }
             Ok(false) => {
