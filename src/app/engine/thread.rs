@@ -14,7 +14,7 @@ use std::time::Duration;
 /// News reach the screen this often at most: a small model does more steps in a second than anybody can see.
 const FRAME: Duration = Duration::from_millis(33);
 /// As [`FRAME`], where the processor draws the window: it is what trains.
-const SLOW_FRAME: Duration = Duration::from_secs(1);
+const SLOW_FRAME: Duration = Duration::from_millis(300);
 
 /// The window's end of the newest run.
 pub(super) struct Link {
