@@ -13,8 +13,6 @@ use std::time::Duration;
 
 /// News reach the screen this often at most: a small model does more steps in a second than anybody can see.
 const FRAME: Duration = Duration::from_millis(33);
-/// As [`FRAME`], where the processor draws the window: it is what trains.
-const SLOW_FRAME: Duration = Duration::from_millis(300);
 
 /// The window's end of the newest run.
 pub(super) struct Link {
@@ -48,14 +46,12 @@ impl Link {
         let (orders, mut takes) = mpsc::channel();
         let (send, heard) = mpsc::channel();
         let (ctx, window) = (ctx.clone(), self.window.clone());
-        let software = window.as_ref().is_some_and(|w| w.report().is_software());
-        let frame = if software { SLOW_FRAME } else { FRAME };
         self.ends = Some((orders, heard));
         platform::spawn(move || {
             let tell = |message: Heard| {
                 // The window may be closed already.
                 let _ = send.send(message);
-                ctx.request_repaint_after(frame);
+                ctx.request_repaint_after(FRAME);
             };
             if run.resume
                 && let Ok(record) = RunRecord::open(&run.out)

@@ -40,11 +40,6 @@ pub struct AdapterReport {
 }
 
 impl AdapterReport {
-    /// Whether it is the processor that pretends to be a GPU.
-    pub fn is_software(&self) -> bool {
-        self.kind == "software"
-    }
-
     fn new(index: usize, adapter: &wgpu::Adapter) -> Self {
         let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
         Self {
