@@ -204,7 +204,7 @@ pub fn run(pictures: Option<std::path::PathBuf>) -> Result<()> {
         .with_icon(icons::window_icon())
         .with_inner_size([1280.0, 800.0])
         .with_min_inner_size([640.0, 360.0]);
-    let mut options = eframe::NativeOptions { viewport, ..Default::default() };
+    let mut options = eframe::NativeOptions { viewport, dithering: false, ..Default::default() };
     // The window's device is the one that trains, so it is opened with what training wants.
     let mut setup = eframe::egui_wgpu::WgpuSetupCreateNew::without_display_handle();
     setup.power_preference = wgpu::PowerPreference::HighPerformance;

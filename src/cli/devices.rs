@@ -77,7 +77,7 @@ fn describe(reports: &[AdapterReport], chosen: Option<usize>, why: &str, variabl
     if let Some(device) = variable {
         text.push_str(&format!("{DEVICE_VARIABLE} is {device}: commands without --device take that instead.\n"));
     }
-    if reports.iter().all(|r| r.kind == "software") {
+    if reports.iter().all(AdapterReport::is_software) {
         text.push_str(&format!("For a GPU, {NO_DRIVER}.\n"));
     }
     text

@@ -6,18 +6,23 @@ use crate::device::gpu::{Gpu, adapters};
 use crate::device::{Device, gpu::AdapterReport};
 use crate::error::{Error, Result};
 use crate::train::driver::{News, Order, State, drive};
-use crate::train::{RunConfig, RunRecord};
+use crate::train::{Event, RunConfig, RunRecord};
 use eframe::egui;
 use std::sync::mpsc;
 use std::time::Duration;
 
 /// News reach the screen this often at most: a small model does more steps in a second than anybody can see.
 const FRAME: Duration = Duration::from_millis(33);
+/// The same for finished steps where the processor draws the window: there a frame takes tens of milliseconds on all cores, which
+/// are the run's. What a person does is answered at once either way.
+const SOFTWARE_FRAME: Duration = Duration::from_millis(500);
 
 /// The window's end of the newest run.
 pub(super) struct Link {
     /// The device that the window draws with; a run on the same adapter shares it.
     window: Option<Gpu>,
+    /// Between two frames that show nothing but another step.
+    pace: Duration,
     ends: Option<(mpsc::Sender<Order>, mpsc::Receiver<Heard>)>,
 }
 
@@ -25,7 +30,8 @@ impl Link {
     /// No run yet.
     pub(super) fn new(cc: &eframe::CreationContext<'_>) -> Self {
         let window = cc.wgpu_render_state.as_ref().map(|r| Gpu::shared(&r.adapter, r.device.clone(), r.queue.clone()));
-        Self { window, ends: None }
+        let software = window.as_ref().is_some_and(|gpu| gpu.report().is_software());
+        Self { window, pace: if software { SOFTWARE_FRAME } else { FRAME }, ends: None }
     }
 
     /// Gives an order to the run.
@@ -45,13 +51,14 @@ impl Link {
     pub(super) fn begin(&mut self, ctx: &egui::Context, run: RunConfig) {
         let (orders, mut takes) = mpsc::channel();
         let (send, heard) = mpsc::channel();
-        let (ctx, window) = (ctx.clone(), self.window.clone());
+        let (ctx, window, pace) = (ctx.clone(), self.window.clone(), self.pace);
         self.ends = Some((orders, heard));
         platform::spawn(move || {
             let tell = |message: Heard| {
+                let step = matches!(&message, Heard::News(News::Event(Event::Step(_))));
                 // The window may be closed already.
                 let _ = send.send(message);
-                ctx.request_repaint_after(FRAME);
+                ctx.request_repaint_after(if step { pace } else { FRAME });
             };
             if run.resume
                 && let Ok(record) = RunRecord::open(&run.out)

@@ -40,6 +40,11 @@ pub struct AdapterReport {
 }
 
 impl AdapterReport {
+    /// Whether the processor does this adapter's work.
+    pub fn is_software(&self) -> bool {
+        self.kind == kind(DeviceType::Cpu)
+    }
+
     fn new(index: usize, adapter: &wgpu::Adapter) -> Self {
         let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
         Self {
