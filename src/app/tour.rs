@@ -127,15 +127,20 @@ impl Tour {
             self.times.frames,
             1e3 * self.times.longest.as_secs_f64()
         );
-        let Some(out) = shared.settings.runs.get(1) else { return Ok(()) };
+        // The newest: during the one before it pictures were taken, many frames a second.
+        let Some(out) = shared.settings.runs.first() else { return Ok(()) };
         let window = RunRecord::open(out)?;
         // The same run again, with nothing beside it.
         let alone = RunConfig { out: super::platform::free_folder(&self.folder, "run"), ..window.config.clone() };
         Trainer::prepare(alone.clone(), &mut |_| ())?.run(&mut |_| (), &|| false)?;
         let alone = RunRecord::open(&alone.out)?;
-        let rate = |r: &RunRecord| r.metrics.last().zip(r.seconds_per_step()).map_or(0.0, |(m, s)| m.tokens as f64 / s);
+        // All steps, those too that a frame fell into.
+        let rate = |r: &RunRecord| {
+            let (tokens, seconds) = r.metrics.iter().fold((0, 0.0), |sum, m| (sum.0 + m.tokens, sum.1 + m.seconds()));
+            tokens as f64 / seconds.max(f64::MIN_POSITIVE)
+        };
         let (window, alone) = (rate(&window), rate(&alone));
-        println!("training at {window:.0} tokens/s in the window, {alone:.0} without it: {:.2} (median steps)", window / alone);
+        println!("training at {window:.0} tokens/s in the window, {alone:.0} without it: {:.2}", window / alone);
         Ok(())
     }
 
@@ -159,7 +164,8 @@ impl Tour {
             self.next += 1;
         }
         let Some(shot) = self.shots.get(self.next).copied() else { return Ok(false) };
-        if self.taken.is_some() || !self.is_due(shot.when, shared) {
+        // Once its page is open a picture is taken, whatever ends meanwhile.
+        if self.taken.is_some() || self.shown == 0 && !self.is_due(shot.when, shared) {
             return Ok(true);
         }
         if self.shown == 0 {
@@ -192,7 +198,8 @@ impl Tour {
                 }
                 shared.live.step() >= step || shared.live.outcome.is_some()
             }
-            When::Done => shared.queue.is_empty() && !shared.live.is_active() && shared.live.has_begun(),
+            // Between two runs a frame may pass in which neither goes on.
+            When::Done => shared.queue.is_empty() && shared.settings.runs.len() > 1 && !shared.live.is_active(),
         }
     }
 }

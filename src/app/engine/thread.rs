@@ -13,9 +13,9 @@ use std::time::Duration;
 
 /// News reach the screen this often at most: a small model does more steps in a second than anybody can see.
 const FRAME: Duration = Duration::from_millis(33);
-/// The same for finished steps where the processor draws the window: there a frame takes tens of milliseconds on all cores, which
+/// The same for what steps bring where the processor draws the window: there a frame takes tens of milliseconds on all cores, which
 /// are the run's. What a person does is answered at once either way.
-const SOFTWARE_FRAME: Duration = Duration::from_millis(500);
+const SOFTWARE_FRAME: Duration = Duration::from_secs(1);
 
 /// The window's end of the newest run.
 pub(super) struct Link {
@@ -55,10 +55,10 @@ impl Link {
         self.ends = Some((orders, heard));
         platform::spawn(move || {
             let tell = |message: Heard| {
-                let step = matches!(&message, Heard::News(News::Event(Event::Step(_))));
+                let of_a_step = matches!(&message, Heard::News(News::Event(Event::Step(_) | Event::Eval { .. } | Event::Sample { .. })));
                 // The window may be closed already.
                 let _ = send.send(message);
-                ctx.request_repaint_after(if step { pace } else { FRAME });
+                ctx.request_repaint_after(if of_a_step { pace } else { FRAME });
             };
             if run.resume
                 && let Ok(record) = RunRecord::open(&run.out)
