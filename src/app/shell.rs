@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 /// Below this width the navigation shows icons alone.
 const NARROW: f32 = 860.0;
+/// Seconds between two titles that say nothing but how far a run has come.
+const TITLE: f64 = 5.0;
 
 /// The frame around the pages.
 #[derive(Default)]
@@ -252,9 +254,9 @@ impl Shell {
             let share = shared.status.share().map_or_else(String::new, |s| format!("{:.0}% ", 100.0 * s));
             title = format!("{share}{title}");
         }
-        // A new title draws the window twice: a small model would change it with every other step.
+        // A new title draws the window twice more: a small model would change it with every other step.
         let now = ctx.input(|i| i.time);
-        let due = now - self.titled >= 1.0 || shared.status.state != self.titled_for;
+        let due = now - self.titled >= TITLE || shared.status.state != self.titled_for;
         if title != self.title && due {
             (self.titled, self.titled_for) = (now, shared.status.state);
             ctx.send_viewport_cmd(egui::ViewportCommand::Title(title.clone()));

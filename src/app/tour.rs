@@ -14,6 +14,8 @@ use web_time::{Duration, Instant};
 const SETTLE: u32 = 20;
 /// Frames without progress after which the tour gives up.
 const PATIENCE: u32 = 20_000;
+/// Steps at the start of a run that its rate leaves out.
+const UNFOLDING: usize = 20;
 
 /// What must have happened before a picture is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,9 +136,9 @@ impl Tour {
         let alone = RunConfig { out: super::platform::free_folder(&self.folder, "run"), ..window.config.clone() };
         Trainer::prepare(alone.clone(), &mut |_| ())?.run(&mut |_| (), &|| false)?;
         let alone = RunRecord::open(&alone.out)?;
-        // All steps, those too that a frame fell into.
+        // All steps, those too that a frame fell into, but the first: beside them the page of a new run unfolds.
         let rate = |r: &RunRecord| {
-            let (tokens, seconds) = r.metrics.iter().fold((0, 0.0), |sum, m| (sum.0 + m.tokens, sum.1 + m.seconds()));
+            let (tokens, seconds) = r.metrics.iter().skip(UNFOLDING).fold((0, 0.0), |sum, m| (sum.0 + m.tokens, sum.1 + m.seconds()));
             tokens as f64 / seconds.max(f64::MIN_POSITIVE)
         };
         let (window, alone) = (rate(&window), rate(&alone));
