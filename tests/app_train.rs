@@ -121,6 +121,68 @@ fn a_run_that_cannot_begin_says_why() {
     app.get_by_label_contains("Error: Run folder");
 }
 
+/// The driver takes the device away, from the run and the window alike: the run stands where its last checkpoint is, the next
+/// window shows it with its curve, and going on ends where an unbroken run does.
+#[test]
+fn a_lost_device_loses_no_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    if diablo::device::Device::open("llvmpipe").is_err() {
+        println!("skipped: llvmpipe is not here");
+        return;
+    }
+    let Some(app) = open(Theme::Dark, folder.path()) else { return };
+    let whole = RunConfig {
+        device: "llvmpipe".into(),
+        steps: Some(8),
+        save_every: Some(2),
+        warmup: 0,
+        eval_data: None,
+        eval_every: None,
+        sample_prompt: None,
+        sample_every: None,
+        out: folder.path().join("whole"),
+        ..app.state().shared.run.clone()
+    };
+    drop(app);
+    Trainer::prepare(whole.clone(), &mut |_| ()).expect("prepares").run(&mut |_| (), &|| false).expect("runs");
+
+    let device = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let seen = device.clone();
+    let builder = Harness::builder().with_size(egui::vec2(1280.0, 720.0)).with_max_steps(40).wgpu();
+    let mut app = builder.build_eframe(move |cc| {
+        *seen.lock().expect("no poison") = cc.wgpu_render_state.as_ref().map(|r| r.device.clone());
+        DiabloApp::new(cc)
+    });
+    app.state_mut().shared.run = RunConfig { out: folder.path().join("broken"), ..whole.clone() };
+    app.state_mut().shared.commands.push(Command::Start);
+    wait(&mut app, "some steps", |app| app.shared.live.step() >= 3);
+    let device = device.lock().expect("no poison").take().expect("the window has a device");
+    device.destroy();
+    let legacy = app.state().legacy();
+    let mut left = None;
+    let began = Instant::now();
+    while left.is_none() {
+        assert!(began.elapsed() < Duration::from_secs(60), "the window noticed nothing");
+        app.step();
+        left = legacy.take();
+    }
+    let live = left.expect("just looked");
+    let error = live.error.as_ref().expect("a reason").to_string();
+    assert!(error.contains("the device was lost"), "{error}");
+    assert!((3..8).contains(&live.step()), "it stopped at step {}", live.step());
+    drop(app);
+
+    let Some(mut app) = open(Theme::Dark, folder.path()) else { return };
+    app.state_mut().inherit(*live);
+    app.run_steps(3);
+    assert!(app.query_all_by_label_contains("the device was lost").next().is_some());
+    app.get_by_label("Go on").click();
+    wait(&mut app, "the rest", |app| app.shared.live.outcome.is_some());
+    assert_eq!(app.state().shared.live.step(), 8);
+    let bytes = |run: &str| std::fs::read(folder.path().join(run).join("adapter_model.safetensors")).expect("an adapter");
+    assert!(bytes("broken") == bytes("whole"), "going on ended elsewhere");
+}
+
 /// The window's frames while a software driver trains on the same cores. A frame has 100 ms.
 #[test]
 fn the_interface_answers_while_a_slow_device_trains() {

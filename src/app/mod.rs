@@ -63,11 +63,13 @@ pub mod train;
 pub mod trouble;
 #[cfg(target_arch = "wasm32")]
 mod visit;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod window;
 
 pub use shared::{Shared, View};
-
 #[cfg(not(target_arch = "wasm32"))]
-use crate::error::{Error, Result};
+pub use window::run;
+
 use eframe::egui;
 
 /// The window's content.
@@ -87,6 +89,8 @@ pub struct DiabloApp {
     learn: learn::LearnPage,
     #[cfg(not(target_arch = "wasm32"))]
     tour: Option<tour::Tour>,
+    #[cfg(not(target_arch = "wasm32"))]
+    legacy: window::Legacy,
     #[cfg(target_arch = "wasm32")]
     visit: visit::Visit,
 }
@@ -123,6 +127,8 @@ impl DiabloApp {
             learn: Default::default(),
             #[cfg(not(target_arch = "wasm32"))]
             tour: None,
+            #[cfg(not(target_arch = "wasm32"))]
+            legacy: window::Legacy::default(),
             #[cfg(target_arch = "wasm32")]
             visit,
         }
@@ -145,6 +151,10 @@ impl eframe::App for DiabloApp {
         #[cfg(target_arch = "wasm32")]
         self.visit.frame(ui.ctx(), shared, self.shell.view);
         self.engine.poll(ui.ctx(), shared, self.shell.view);
+        #[cfg(not(target_arch = "wasm32"))]
+        if self.legacy.watch(ui.ctx(), shared, self.engine.window()) {
+            return;
+        }
         self.shell.before(ui, shared);
         match self.shell.view {
             View::Model => self.model.ui(ui, shared),
@@ -190,41 +200,4 @@ impl eframe::App for DiabloApp {
     fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
         visuals.panel_fill.to_normalized_gamma_f32()
     }
-}
-
-/// Opens the window and stays until it is closed. With `pictures` it shows itself: see [`tour`].
-///
-/// # Errors
-/// Where the system gives no window or no graphics, or a picture cannot be written.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn run(pictures: Option<std::path::PathBuf>) -> Result<()> {
-    let viewport = egui::ViewportBuilder::default()
-        .with_title("diablo")
-        .with_app_id(platform::APP_ID)
-        .with_icon(icons::window_icon())
-        .with_inner_size([1280.0, 800.0])
-        .with_min_inner_size([640.0, 360.0]);
-    let mut options = eframe::NativeOptions { viewport, dithering: false, ..Default::default() };
-    // The window's device is the one that trains, so it is opened with what training wants.
-    let mut setup = eframe::egui_wgpu::WgpuSetupCreateNew::without_display_handle();
-    setup.power_preference = wgpu::PowerPreference::HighPerformance;
-    setup.device_descriptor = std::sync::Arc::new(crate::device::gpu::Gpu::device_descriptor);
-    options.wgpu_options.wgpu_setup = setup.into();
-    if pictures.is_some() {
-        options.persist_window = false;
-    }
-    let opened = web_time::Instant::now();
-    let failed = std::sync::Arc::new(std::sync::Mutex::new(None));
-    let told = failed.clone();
-    let open =
-        move |cc: &eframe::CreationContext<'_>| -> std::result::Result<Box<dyn eframe::App>, Box<dyn std::error::Error + Send + Sync>> {
-            let mut app = DiabloApp::new(cc);
-            app.tour = pictures.map(|folder| tour::Tour::new(folder, told, opened));
-            Ok(Box::new(app))
-        };
-    eframe::run_native(platform::APP_ID, options, Box::new(open)).map_err(|error| {
-        Error::device(format!("no window could be opened: {error}"), "on a machine without a display use the command line: diablo --help")
-    })?;
-    let failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-    failed.map_or(Ok(()), Err)
 }

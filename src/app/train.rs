@@ -79,7 +79,7 @@ impl TrainPage {
                         ask(Command::Start);
                     }
                     let left_off = shared.live.outcome.as_ref().is_some_and(|o| o.interrupted)
-                        || shared.live.error.is_some() && shared.live.summary.is_some();
+                        || shared.live.error.is_some() && (shared.live.summary.is_some() || !shared.live.metrics.is_empty());
                     if left_off && ui.button("Go on").on_hover_text("From the last checkpoint of this run").clicked() {
                         shared.run = shared.live.run.clone();
                         ask(Command::Resume);

@@ -53,8 +53,10 @@ fn sentence(text: &str) -> String {
 }
 
 /// What the controls are called that the command line knows as options.
-const NAMES: [(&str, &str); 29] = [
+const NAMES: [(&str, &str); 31] = [
     ("--gradient-checkpointing", "\"recompute activations\""),
+    ("go on with --resume", "press \"Go on\""),
+    ("take another device with --device", "choose another device"),
     ("--completion-column", "the completion's key"),
     ("--sample-prompt", "sample"),
     ("--sample-tokens", "the sample's length"),

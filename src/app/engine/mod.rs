@@ -49,6 +49,12 @@ impl Engine {
         Self { link: Link::new(cc), looked: 0.0, looked_at: None }
     }
 
+    /// The device that the window draws with.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn window(&self) -> Option<&crate::device::gpu::Gpu> {
+        self.link.window()
+    }
+
     /// Once a frame: takes commands to the run and its news to the pages.
     pub fn poll(&mut self, ctx: &egui::Context, shared: &mut Shared, view: View) {
         self.hear(ctx, shared);

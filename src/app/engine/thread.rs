@@ -34,6 +34,11 @@ impl Link {
         Self { window, pace: if software { SOFTWARE_FRAME } else { FRAME }, ends: None }
     }
 
+    /// The device that the window draws with.
+    pub(super) fn window(&self) -> Option<&Gpu> {
+        self.window.as_ref()
+    }
+
     /// Gives an order to the run.
     pub(super) fn order(&self, order: Order) {
         if let Some((orders, _)) = &self.ends {

@@ -3,7 +3,9 @@
 use super::super::plan::Limits;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(not(target_arch = "wasm32"))]
+use web_time::Duration;
 use wgpu::{Backends, DeviceType, Features};
 
 /// What `diablo devices` says about one adapter.
@@ -88,6 +90,19 @@ fn rank(kind: &str) -> Option<u8> {
     }
 }
 
+/// How long to wait for why a device refuses.
+#[cfg(not(target_arch = "wasm32"))]
+const LAST_WORD: Duration = Duration::from_millis(500);
+
+/// What went wrong with a device outside a call's own result.
+#[derive(Debug, Clone)]
+enum Fault {
+    /// The first thing that it refused, and whether there is no more to be learnt of it.
+    Refused { what: String, settled: bool },
+    /// It is gone.
+    Lost(String),
+}
+
 /// An open wgpu device. Clones share it.
 #[derive(Clone)]
 pub struct Gpu {
@@ -95,8 +110,7 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     report: Arc<AdapterReport>,
     pub(super) pipelines: Arc<super::pipelines::Pipelines>,
-    /// The first thing that went wrong outside a call's own result: a lost device, a refused command.
-    pub(super) fault: Arc<Mutex<Option<String>>>,
+    fault: Arc<Mutex<Option<Fault>>>,
 }
 
 impl Gpu {
@@ -115,16 +129,42 @@ impl Gpu {
         Limits { max_binding_bytes: limits.max_storage_buffer_binding_size, max_buffer_bytes: limits.max_buffer_size }
     }
 
-    /// An error if the device was lost or refused something since it was opened.
-    pub(super) fn check(&self) -> Result<()> {
-        let fault = self.fault.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match &*fault {
+    /// Whether it is still whole: nothing more can be done with a device that was lost or that refused something.
+    ///
+    /// # Errors
+    /// Where the device was lost or refused something since it was opened.
+    pub fn check(&self) -> Result<()> {
+        let fault = || self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if matches!(fault(), Some(Fault::Refused { settled: false, .. })) {
+            self.wait_for_the_last_word();
+        }
+        match fault() {
             None => Ok(()),
-            Some(what) => Err(Error::device(
+            Some(Fault::Refused { what, .. } | Fault::Lost(what)) => Err(Error::device(
                 format!("{}: {what}", self.name()),
                 "the last checkpoint is whole: go on with --resume, or take another device with --device",
             )),
         }
+    }
+
+    /// A device that was lost refuses things, and says why when its last work has ended: that explains it better.
+    fn wait_for_the_last_word(&self) {
+        #[cfg(not(target_arch = "wasm32"))]
+        for _ in 0..LAST_WORD.as_millis() / 10 {
+            self.listen();
+            if matches!(*self.fault.lock().unwrap_or_else(PoisonError::into_inner), Some(Fault::Lost(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if let Some(Fault::Refused { settled, .. }) = &mut *self.fault.lock().unwrap_or_else(PoisonError::into_inner) {
+            *settled = true;
+        }
+    }
+
+    /// Lets the word that the device was lost be delivered, if it waits. Who runs plans on the device need not ask.
+    pub fn listen(&self) {
+        let _ = self.device.poll(wgpu::PollType::Poll);
     }
 
     /// What diablo asks an adapter for: all its limits, and the features that its kernels know.
@@ -154,20 +194,19 @@ impl Gpu {
 
     /// Listens for what goes wrong outside a call's own result.
     fn watched(device: wgpu::Device, queue: wgpu::Queue, report: AdapterReport) -> Self {
-        let fault = Arc::new(Mutex::new(None));
-        let note = |fault: &Arc<Mutex<Option<String>>>| {
-            let fault = fault.clone();
-            move |what: String| {
-                fault.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(what);
-            }
-        };
-        let on_error = note(&fault);
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| on_error(error.to_string())));
-        let on_lost = note(&fault);
+        let fault: Arc<Mutex<Option<Fault>>> = Arc::default();
+        let first = fault.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            first
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_or_insert_with(|| Fault::Refused { what: error.to_string(), settled: false });
+        }));
+        let last = fault.clone();
+        // One that was destroyed is lost too: no handle is left of one that we gave up ourselves.
         device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                on_lost(format!("the device was lost ({message})"));
-            }
+            let why = if message.is_empty() { format!("{reason:?}").to_lowercase() } else { message };
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Fault::Lost(format!("the device was lost ({why})")));
         });
         Self { device, queue, report: Arc::new(report), pipelines: Arc::default(), fault }
     }
