@@ -2,7 +2,6 @@
 
 use super::export::{What, Written, diablo, peft, transformers};
 use super::jobs::Job;
-use crate::device::human_bytes;
 use crate::error::Error;
 use crate::model::Dtype;
 use crate::train::RunRecord;
@@ -38,10 +37,11 @@ pub(super) fn fetch(ctx: &egui::Context, record: &RunRecord, what: Option<What>,
 fn written(name: String, bytes: u64, parcel: Parcel, model: &Path, method: Method) -> Written {
     let folder = Path::new(name.trim_end_matches(".tar"));
     let (tool, lines) = match (parcel, method) {
-        (Parcel::Run, _) => ("tar", format!("tar xf {name}    # {}", human_bytes(bytes))),
+        (Parcel::Run, _) => ("diablo, on the command line", diablo(model, folder)),
         (Parcel::Adapter, Method::Lora) => ("peft", peft(model, folder)),
         (Parcel::Adapter, Method::Diablo) => ("diablo, on the command line", diablo(model, folder)),
         _ => ("transformers", transformers(folder)),
     };
+    let lines = if tool.starts_with("diablo") { format!("tar xf {name}\n{lines}") } else { format!("# tar xf {name}\n{lines}") };
     Written { path: PathBuf::from(name), bytes, tool, lines }
 }

@@ -84,6 +84,8 @@ impl TrainPage {
                         shared.run = shared.live.run.clone();
                         ask(Command::Resume);
                     }
+                    #[cfg(target_arch = "wasm32")]
+                    kept_runs(ui, &shared.settings.runs, &mut self.record);
                     let pick = ui.add_enabled(!self.dialog.is_running(), egui::Button::new("Go on with a run…"));
                     if pick.on_hover_text("A run folder that was stopped, here or on the command line").clicked() {
                         let start = shared.settings.runs.first().map(PathBuf::as_path);
@@ -296,6 +298,24 @@ fn beside(ui: &mut Ui, shared: &mut Shared) {
             }
         });
     }
+}
+
+/// The runs that the browser keeps, to go on with.
+#[cfg(target_arch = "wasm32")]
+fn kept_runs(ui: &mut Ui, runs: &[PathBuf], record: &mut Slot<Box<RunRecord>>) {
+    if runs.is_empty() {
+        return;
+    }
+    ui.menu_button("Kept runs", |ui| {
+        for folder in runs {
+            let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if ui.button(name).on_hover_text("Goes on from its last checkpoint").clicked() {
+                let folder = folder.clone();
+                record.start(ui.ctx(), move |_| RunRecord::open(&folder).map(Box::new));
+                ui.close();
+            }
+        }
+    });
 }
 
 fn sentence(text: &str) -> String {

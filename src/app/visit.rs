@@ -96,10 +96,9 @@ impl Visit {
             }
         }
         let Some(record) = &self.cut_off else { return };
-        let step = record.metrics.last().map_or(0, |m| m.step);
         let mut answer = None;
         let left = dialog(ctx, "A run was cut off", |ui| {
-            ui.label(format!("{} was at step {step} when the page was closed. It can go on from its last checkpoint.", record.name()));
+            ui.label(format!("{} was training when the page was closed. It can go on from its last checkpoint.", record.name()));
             ui.add_space(space::LARGE);
             ui.horizontal(|ui| {
                 if primary(ui, true, "Go on").clicked() {
@@ -158,7 +157,7 @@ impl Visit {
 
 /// A dialog with a title. True where its content says so, or it was put away.
 fn dialog(ctx: &egui::Context, title: &str, content: impl FnOnce(&mut egui::Ui) -> bool) -> bool {
-    let modal = egui::Modal::new(egui::Id::unique(title)).show(ctx, |ui| {
+    let modal = super::compare_again::dialog(ctx, title).show(ctx, |ui| {
         let t = tokens(ui);
         ui.set_width(380.0_f32.min(ui.ctx().content_rect().width() - 60.0));
         ui.label(RichText::new(title).text_style(theme::section_style()).color(t.text_strong));

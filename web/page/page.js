@@ -42,7 +42,7 @@ function runPage() {
     }
   }
 
-  /** Puts files into the page's tree: small ones whole, of weights as much as says what they are. */
+  /** Puts files into the page's tree: of a model's weights as much as says what they are, all others whole. */
   async function putAll(files) {
     for (const [path, file] of files) {
       try {
@@ -53,12 +53,15 @@ function runPage() {
     }
   }
 
-  const WHOLE = 16e6;
+  const WHOLE = 1e6;
+  const LONGEST = 100e6;
   async function beginning(path, file) {
-    if (file.size <= WHOLE || !path.endsWith(".safetensors")) return file;
+    // The app looks into adapters itself.
+    const adapter = path.endsWith("/adapter_model.safetensors");
+    if (file.size <= WHOLE || adapter || !path.endsWith(".safetensors")) return file;
     // Eight bytes say how long the table of tensors is that follows them.
     const length = new DataView(await file.slice(0, 8).arrayBuffer()).getBigUint64(0, true);
-    return file.slice(0, 8 + Number(length < BigInt(WHOLE) ? length : BigInt(WHOLE)));
+    return file.slice(0, 8 + Math.min(Number(length), LONGEST));
   }
 
   let picked = 0;
@@ -68,12 +71,12 @@ function runPage() {
   async function take(files) {
     if (files.length === 0) return undefined;
     picked += 1;
-    const placed = files.map(([name, file]) => [`/picked/${picked}/${name}`, file]);
+    const placed = files.map(([name, file]) => [`/picked-${picked}/${name}`, file]);
     given.push(...placed);
     worker.postMessage({ files: placed });
     await putAll(placed);
     const [first] = files[0][0].split("/");
-    return `/picked/${picked}/${first}`;
+    return `/picked-${picked}/${first}`;
   }
 
   function pick(folder) {

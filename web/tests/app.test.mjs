@@ -125,7 +125,7 @@ test("a run that a reload cuts off goes on", { timeout: 200_000 }, async () => {
     await first.until("filled", 60);
     await first.page.waitForTimeout(2000);
     await first.picture("cut-off");
-    await first.click([486, 433]);
+    await first.click([475, 440]);
     const started = await first.until("started", 60);
     console.log(`goes on after step ${started.first_step}`);
     assert.ok(started.first_step >= 10 && started.first_step < 80);
@@ -154,7 +154,7 @@ test("a visitor's own model and rows", { timeout: 200_000 }, async () => {
     await choose("model", path.join(demo, "model"));
     await choose("data", path.join(demo, "train.jsonl"));
     const hash = await page.evaluate(() => decodeURIComponent(location.hash));
-    assert.match(hash, /model=\/picked\/1\/model&data=\/picked\/2\/train.jsonl/);
+    assert.match(hash, /model=\/picked-1\/model&data=\/picked-2\/train.jsonl/);
     await go("train");
     await click(START);
     await hears("step", "step", 3);
