@@ -22,7 +22,12 @@ async function visit(browser, origin, pictures, address = "/") {
   // The demo is fetched, opened and read, between pictures.
   await page.waitForFunction(() => location.hash.includes("view="), null, { timeout: 30_000 });
   await page.waitForTimeout(1000);
-  const click = (at) => page.mouse.click(...at);
+  // At a person's pace: down and up fall into frames of their own.
+  const click = async (at) => {
+    await page.mouse.move(...at);
+    await page.waitForTimeout(100);
+    await page.mouse.click(...at, { delay: 100 });
+  };
   return {
     ...visit,
     click,
