@@ -12,7 +12,7 @@
 //! - **Work.** Nothing that may take more than a few milliseconds runs in `ui`. [`jobs::Job::start`] runs a closure elsewhere and
 //!   asks for a frame when it has news; [`jobs::Slot`] keeps the newest value, the running job and the last error. Poll it at the
 //!   top of `ui`.
-//! - **Errors.** [`trouble::show`] draws an [`Error`] (what, where, what to do) right below the control that
+//! - **Errors.** [`trouble::show`] draws an [`Error`](crate::error::Error) (what, where, what to do) right below the control that
 //!   caused it; [`trouble::warn`] what is allowed and probably not meant.
 //! - **Looks.** Colours and distances come from [`theme`] alone; pages, cards, form rows and empty pages from [`layout`]. A part
 //!   that the walk in Learn speaks of calls [`Shared::light_up`] with its rectangle.
