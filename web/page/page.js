@@ -6,6 +6,7 @@ function runPage() {
   const notice = document.getElementById("notice");
   let worker;
   let app;
+  let heap;
   // What the worker says before the app can hear it.
   let early = [];
 
@@ -21,11 +22,51 @@ function runPage() {
     notice.hidden = false;
   }
 
+  // How fast the run went before the page went out of sight, to say so where the browser held it back meanwhile.
+  const SLOW = 0.5;
+  const SOME = 20;
+  let step = 0;
+  let running = false;
+  let arrivals = [];
+  let away;
+
+  function follow(message) {
+    if (message.message === "state") running = message.state === "running";
+    if (message.event !== "step") return;
+    step = message.step;
+    if (away === undefined) arrivals = [...arrivals.slice(1 - SOME), performance.now()];
+  }
+
+  function leave() {
+    const seconds = (arrivals.at(-1) - arrivals[0]) / 1000;
+    if (running && arrivals.length > 1) away ??= { since: performance.now(), step, rate: (arrivals.length - 1) / seconds };
+  }
+
+  function comeBack() {
+    const was = away;
+    if (was === undefined) return;
+    // What the worker said meanwhile comes first.
+    setTimeout(() => {
+      away = undefined;
+      arrivals = [];
+      const seconds = (performance.now() - was.since) / 1000;
+      const steps = step - was.step;
+      if (!running || seconds < 5 || steps >= SLOW * was.rate * seconds) return;
+      const text = `the browser held the run back while this page was out of sight: ${steps} steps in ${Math.round(seconds)} s`;
+      hear({ text: JSON.stringify({ message: "event", event: "note", text }) });
+    }, 500);
+  }
+
+  document.addEventListener("visibilitychange", () => (document.visibilityState === "hidden" ? leave() : comeBack()));
+  document.addEventListener("freeze", leave);
+  document.addEventListener("resume", comeBack);
+
   const command = (content, files = []) => worker.postMessage({ text: JSON.stringify(content), files });
 
   function hear(data) {
     if (app === undefined) return early.push(data);
     const message = JSON.parse(data.text);
+    follow(message);
     if (message.message === "changed") {
       for (const { kind, path, from, bytes } of data.changes) app.follow(kind, path, from ?? 0, bytes);
     } else if (message.message === "filled") {
@@ -181,7 +222,7 @@ function runPage() {
 
   async function startApp() {
     try {
-      await __wbg_init();
+      heap = (await __wbg_init()).memory;
       const page = new DiabloPage(outside, (what) => tell(`The app broke down: ${what}. Reload the page; what was saved is whole.`));
       app = page;
       await page.start(canvas);
@@ -194,7 +235,7 @@ function runPage() {
   }
 
   // For scripts around the page.
-  globalThis.diablo = { command };
+  globalThis.diablo = { command, memory: () => heap?.buffer.byteLength };
   startWorker();
   startApp();
   navigator.serviceWorker?.register("service-worker.js").catch(() => {

@@ -15,8 +15,10 @@ function runWorker() {
   let hasDemo = false;
   let brokeDown = false;
 
+  let heap;
+
   async function begin() {
-    await __wbg_init();
+    heap = (await __wbg_init()).memory;
     const storage = await openStorage();
     // A message to itself comes after those that wait: by then they were brought.
     const { port1, port2 } = new MessageChannel();
@@ -74,6 +76,8 @@ function runWorker() {
       const both = await begun;
       for (const [path, file] of data.files ?? []) both.worker.put(path, file);
       if (data.text === undefined) return;
+      // Known here alone.
+      if (data.text === '{"command":"memory"}') return say({ message: "memory", wasm: heap.buffer.byteLength });
       if (data.text.includes('"/demo/') || JSON.parse(data.text).command === "demo") await fetchDemo(both.worker);
       await both.worker.handle(data.text);
       await keep(both);

@@ -14,6 +14,8 @@ const MOST_COMPRESSED: usize = 8_000_000;
 
 /// The parts of the one script, in order, after the bindings.
 const SCRIPTS: [&str; 3] = ["storage.js", "worker.js", "page.js"];
+/// What other pages import.
+const API: &str = "diablo.js";
 /// The demo's files, below assets/demo.
 const DEMO: [&str; 6] = [
     "model/config.json",
@@ -43,18 +45,26 @@ pub fn build(folders: &Folders) -> Result<()> {
     script.push_str(&format!("\n{{\n{}\n}}\n", parts.join("\n")));
     let script = fill(&script, "__DEMO_FILES__", &serde_json::to_string(&demo)?)?;
     let script = dist.hashed("diablo.js", script.into_bytes());
-    let style = dist.hashed("page.css", read(&folders.page.join("page.css"))?);
-
-    let mut page = read_text(&folders.page.join("index.html"))?;
-    for (mark, value) in [("__POLICY__", policy::content_security_policy()), ("__STYLE__", style), ("__SCRIPT__", script)] {
-        page = fill(&page, mark, &value)?;
+    // Under a name that stays: other pages import it.
+    let api = fill(&read_text(&folders.page.join("api.js"))?, "__SCRIPT__", &format!("./{script}"))?;
+    dist.add(API, api.into_bytes());
+    let example = fill(&read_text(&folders.page.join("example.js"))?, "__API__", &format!("../{API}"))?;
+    let example = dist.hashed("example.js", example.into_bytes());
+    let pages = [("index.html", "page.css", "__SCRIPT__", script), ("example.html", "example.css", "__EXAMPLE__", example)];
+    for (name, style, mark, script) in pages {
+        let style = dist.hashed(style, read(&folders.page.join(style))?);
+        let mut page = read_text(&folders.page.join(name))?;
+        for (mark, value) in [("__POLICY__", policy::content_security_policy()), ("__STYLE__", style), (mark, script)] {
+            page = fill(&page, mark, &value)?;
+        }
+        refuse_inline(name, &page)?;
+        dist.add(name, page.into_bytes());
     }
-    refuse_inline(&page)?;
-    dist.add("index.html", page.into_bytes());
     let offline = service_worker(&read_text(&folders.page.join("service-worker.js"))?, &dist)?;
     dist.add("service-worker.js", offline.into_bytes());
     dist.add("_headers", policy::headers_file().into_bytes());
-    dist.add("diablo.d.ts", bindings.types.into_bytes());
+    dist.add("diablo.d.ts", read(&folders.page.join("api.d.ts"))?);
+    dist.add("bindings.d.ts", bindings.types.into_bytes());
     dist.write()
 }
 
@@ -141,12 +151,13 @@ fn fill(text: &str, mark: &str, value: &str) -> Result<String> {
 }
 
 /// The policy would stop such a page, but only in front of a visitor.
-fn refuse_inline(page: &str) -> Result<()> {
+fn refuse_inline(name: &str, page: &str) -> Result<()> {
     for tag in page.split('<').filter(|tag| tag.starts_with("script") || tag.starts_with("style")) {
         let (attributes, body) = tag.split_once('>').unwrap_or((tag, ""));
-        ensure!(attributes.contains("src=") && body.trim().is_empty(), "index.html has something in line: <{attributes}>");
+        ensure!(attributes.contains("src=") && body.trim().is_empty(), "{name} has something in line: <{attributes}>");
     }
-    ensure!(!page.contains(" on") && !page.contains("style="), "index.html has handlers or styles in line");
+    let handler = page.split(' ').any(|word| word.starts_with("on") && word.contains("=\""));
+    ensure!(!handler && !page.contains("style="), "{name} has handlers or styles in line");
     Ok(())
 }
 
@@ -230,9 +241,9 @@ mod tests {
 
     #[test]
     fn what_is_in_line_is_refused() {
-        refuse_inline("<script type=\"module\" src=\"a.js\"></script><link rel=\"stylesheet\" href=\"a.css\">").expect("is fine");
+        refuse_inline("a", "<script type=\"module\" src=\"a.js\"></script><link rel=\"stylesheet\" href=\"a.css\">").expect("is fine");
         for page in ["<script>x</script>", "<script src=\"a\">x</script>", "<style>x</style>", "<p style=\"x\">", "<p onclick=\"x\">"] {
-            assert!(refuse_inline(page).is_err(), "{page}");
+            assert!(refuse_inline("a", page).is_err(), "{page}");
         }
     }
 
