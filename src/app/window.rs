@@ -34,7 +34,12 @@ impl Legacy {
         let Some(device) = device else { return false };
         let mut will = self.will();
         will.device.get_or_insert_with(|| device.clone());
-        device.listen();
+        // A run on the same device asks by itself, and asking beside it would wait for its work.
+        let live = &shared.live;
+        let is_shared = live.is_active() && live.summary.as_ref().is_none_or(|s| s.device.contains(device.name()));
+        if !is_shared {
+            device.listen();
+        }
         let Err(error) = device.check() else { return false };
         if shared.live.is_active() {
             // A run on another device knows nothing of it, and is saved.
