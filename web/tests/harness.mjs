@@ -38,10 +38,10 @@ export async function serve() {
 }
 
 /** A browser with a profile of its own; { context, close }. */
-export async function browse({ webgpu = true } = {}) {
+export async function browse({ webgpu = true, serviceWorkers = "allow" } = {}) {
   const profile = await mkdtemp(path.join(tmpdir(), "diablo-browser-"));
   const context = await chromium.launchPersistentContext(profile, {
-    executablePath: BROWSER, args: webgpu ? [...QUIET, ...WEBGPU] : QUIET, ignoreDefaultArgs: webgpu ? ["--disable-gpu"] : [], headless: true,
+    executablePath: BROWSER, args: webgpu ? [...QUIET, ...WEBGPU] : QUIET, ignoreDefaultArgs: webgpu ? ["--disable-gpu"] : [], headless: true, serviceWorkers,
   });
   return {
     context,

@@ -42,6 +42,21 @@ pub struct AdapterReport {
 }
 
 impl AdapterReport {
+    /// What it offers less of than every kernel may count on: WebGPU's default limits (W3C WebGPU, section 3.6.2). None where it
+    /// offers enough.
+    pub fn lack(&self) -> Option<String> {
+        let least = wgpu::Limits::default();
+        let offered = [
+            ("storage buffers in a shader", u64::from(self.storage_buffers), u64::from(least.max_storage_buffers_per_shader_stage)),
+            ("invocations in a workgroup", u64::from(self.workgroup_invocations), u64::from(least.max_compute_invocations_per_workgroup)),
+            ("bytes of workgroup memory", u64::from(self.workgroup_bytes), u64::from(least.max_compute_workgroup_storage_size)),
+            ("bytes in a storage binding", self.max_binding_bytes, least.max_storage_buffer_binding_size),
+            ("bytes in a buffer", self.max_buffer_bytes, least.max_buffer_size),
+        ];
+        let (what, has, needed) = offered.into_iter().find(|(_, has, needed)| has < needed)?;
+        Some(format!("{} offers {has} {what}, and {needed} are needed", self.name))
+    }
+
     /// Whether the processor does this adapter's work.
     pub fn is_software(&self) -> bool {
         self.kind == kind(DeviceType::Cpu)
@@ -186,6 +201,9 @@ impl Gpu {
     }
 
     async fn open(adapter: &wgpu::Adapter, report: AdapterReport) -> Result<Self> {
+        if let Some(lack) = report.lack() {
+            return Err(Error::device(lack, "update the driver, or take the processor with --device cpu"));
+        }
         let (device, queue) = adapter.request_device(&Self::device_descriptor(adapter)).await.map_err(|e| {
             Error::device(format!("{}: the driver refused to open it: {e}", report.name), "update the driver, or use --device cpu")
         })?;
@@ -217,8 +235,19 @@ async fn enumerate() -> Vec<(AdapterReport, wgpu::Adapter)> {
     // OpenGL would list the same hardware again, with fewer limits.
     descriptor.backends = Backends::PRIMARY;
     let instance = wgpu::Instance::new(descriptor);
-    let adapters = instance.enumerate_adapters(Backends::PRIMARY).await;
-    adapters.into_iter().enumerate().map(|(i, a)| (AdapterReport::new(i, &a), a)).collect()
+    adapters_of(&instance).await.into_iter().enumerate().map(|(i, a)| (AdapterReport::new(i, &a), a)).collect()
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+async fn adapters_of(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+    instance.enumerate_adapters(Backends::PRIMARY).await
+}
+
+/// A browser shows one adapter; of a laptop's two it is asked for the faster one.
+#[cfg(target_arch = "wasm32")]
+async fn adapters_of(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+    let options = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+    instance.request_adapter(&options).await.into_iter().collect()
 }
 
 /// Every adapter that wgpu finds.
@@ -233,11 +262,12 @@ pub fn list() -> Vec<AdapterReport> {
 
 /// The adapter that `auto` takes, if any beats the CPU executor, and why.
 pub fn choose(reports: &[AdapterReport]) -> (Option<usize>, String) {
-    let best = reports.iter().filter_map(|r| rank(r.kind).map(|k| (k, r.index))).min();
+    let gpus = || reports.iter().filter_map(|r| rank(r.kind).map(|k| (k, r)));
+    let best = gpus().filter(|(_, r)| r.lack().is_none()).min_by_key(|(k, r)| (*k, r.index));
     match best {
-        Some((_, index)) => (Some(index), format!("{} is a {}", reports[index].name, reports[index].kind)),
+        Some((_, report)) => (Some(report.index), format!("{} is a {}", report.name, report.kind)),
         None if reports.is_empty() => (None, NONE_FOUND.into()),
-        None => (None, SOFTWARE_ALONE.into()),
+        None => (None, gpus().find_map(|(_, r)| r.lack()).unwrap_or_else(|| SOFTWARE_ALONE.into())),
     }
 }
 
@@ -310,11 +340,11 @@ mod tests {
             backend: "vulkan".into(),
             kind,
             driver: String::new(),
-            max_binding_bytes: 0,
-            max_buffer_bytes: 0,
-            workgroup_bytes: 0,
-            workgroup_invocations: 0,
-            storage_buffers: 0,
+            max_binding_bytes: 128 << 20,
+            max_buffer_bytes: 256 << 20,
+            workgroup_bytes: 16 << 10,
+            workgroup_invocations: 256,
+            storage_buffers: 8,
             shader_f16: false,
             subgroup: false,
             cooperative_matrix: false,
@@ -329,5 +359,15 @@ mod tests {
         assert_eq!(kinds(&["integrated GPU", "software"]), Some(0));
         assert_eq!(kinds(&["software"]), None);
         assert_eq!(kinds(&[]), None);
+    }
+
+    #[test]
+    fn a_gpu_that_offers_too_little_is_passed_over_and_named() {
+        let small = AdapterReport { storage_buffers: 4, ..report(0, "discrete GPU") };
+        let lack = "adapter 0 offers 4 storage buffers in a shader, and 8 are needed";
+        assert_eq!(small.lack().as_deref(), Some(lack));
+        assert_eq!(report(0, "other").lack(), None);
+        assert_eq!(choose(std::slice::from_ref(&small)), (None, lack.into()));
+        assert_eq!(choose(&[small, report(1, "integrated GPU")]).0, Some(1));
     }
 }
