@@ -6,6 +6,9 @@ use crate::device::{Category, Layout, Session, View};
 use crate::error::Result;
 use crate::kernels::Format;
 
+/// Numbers that are copied to a device at once.
+const PART: usize = 4 << 20;
+
 /// Rows of a matrix in one buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece {
@@ -175,18 +178,20 @@ impl Weights {
         std::iter::once(&self.norm).chain(self.layers.iter().flat_map(Layer::vectors))
     }
 
-    /// Copies one parameter's numbers to the device, piece by piece: no more of the file is held than a piece.
+    /// Copies one parameter's numbers to the device, part by part: no more of the file is held than [`PART`] numbers.
     ///
     /// # Errors
     /// Where the device was lost.
     pub fn upload(&self, session: &mut Session, spec: &ParamSpec, tensor: &StoredTensor<'_>) -> Result<()> {
         if let Some(weight) = self.matrices().find(|w| w.name == spec.name) {
             for piece in &weight.pieces {
-                let numbers = piece.first_row * weight.cols..(piece.first_row + piece.rows) * weight.cols;
-                if piece.grad.is_some() || format_of(tensor.dtype) != weight.format {
-                    session.write_f32(piece.value, &tensor.read_slice(numbers)?.to_f32())?;
-                } else {
-                    session.write(piece.value, &words(&tensor.read_slice(numbers)?.bytes))?;
+                let widened = piece.grad.is_some() || format_of(tensor.dtype) != weight.format;
+                let (first, count) = (piece.first_row * weight.cols, piece.rows * weight.cols);
+                for start in (0..count).step_by(PART) {
+                    let numbers = tensor.read_slice(first + start..first + count.min(start + PART))?;
+                    let words = if widened { numbers.to_f32().iter().map(|x| x.to_bits()).collect() } else { words(&numbers.bytes) };
+                    let before = if widened { start } else { start * tensor.dtype.size() / 4 };
+                    session.write(piece.value.slice(before, words.len()), &words)?;
                 }
             }
         } else if let Some(vector) = self.vectors().find(|v| v.name == spec.name) {
