@@ -1,7 +1,7 @@
 # The two commands a newcomer needs: `make demo` and `make test`. Both need Rust (rustup.rs) and nothing else.
 CARGO ?= cargo
 
-.PHONY: help demo test bench lint doc base-model app screenshots web serve web-test web-soak
+.PHONY: help demo test bench lint doc base-model app screenshots web serve web-test web-soak web-bench
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,3 +45,7 @@ web-test: web ## the page in a real browser, headless; needs Chromium and Node
 
 web-soak: web ## 10,000 steps on the page, with memory at start and end; STEPS=10000
 	@cd web/tests && { [ -d node_modules ] || npm ci --no-audit --no-fund --silent; } && node soak.mjs $(STEPS)
+
+web-bench: web ## tokens a second of the page against the native program
+	$(CARGO) build --release --quiet
+	@cd web/tests && { [ -d node_modules ] || npm ci --no-audit --no-fund --silent; } && node bench.mjs

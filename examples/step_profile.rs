@@ -14,7 +14,7 @@ fn main() -> diablo::error::Result<()> {
         "full" => Spec::full(),
         _ => choose::diablo(&config, &MODULES, |_| Some(8), false, 0.0)?,
     };
-    let case = StepCase { config, spec, rows: number(3, 8), seq: number(4, 128), update: true };
+    let case = StepCase { config, spec, weights: None, recompute: false, rows: number(3, 8), seq: number(4, 128), update: true };
     let times = measure(&Device::Cpu, &case, 5, Duration::from_secs(3))?;
     println!(
         "best {:.1} ms, median {:.1} ms, {:.0} tokens/s",

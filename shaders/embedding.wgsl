@@ -25,5 +25,5 @@ fn main(
         return;
     }
     let at = (id - params.first_row) * params.hidden + i % params.hidden;
-    y[i] = widen(table[weight_word(at)], at);
+    y[i] = widen(table[weight_word(at)], table[scale_word(at)], at);
 }

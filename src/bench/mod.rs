@@ -7,13 +7,13 @@ use crate::data::{Dataset, Sample};
 use crate::device::{Device, Session, View};
 use crate::error::Result;
 use crate::kernels::adamw::AdamW;
-use crate::kernels::{METRIC_WORDS, rope};
+use crate::kernels::{Format, METRIC_WORDS, rope};
 use crate::model::inputs::Scalars;
 use crate::model::{ModelConfig, Source};
 use crate::random::Random;
 use crate::train::feed::MicroBatch;
 use crate::train::program::{Program, Shape};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use web_time::{Duration, Instant};
 
 /// What a step is measured with.
@@ -23,6 +23,10 @@ pub struct StepCase {
     pub config: ModelConfig,
     /// What trains.
     pub spec: Spec,
+    /// How frozen weights are held; in 32 bits without it.
+    pub weights: Option<Format>,
+    /// Whether activations are recomputed.
+    pub recompute: bool,
     /// Rows of the micro-batch.
     pub rows: usize,
     /// Tokens of a row; every one is learned from.
@@ -78,14 +82,14 @@ impl LoadedStep {
             batch_size: case.rows,
             buckets: vec![case.seq],
             trains: true,
-            recompute: false,
+            recompute: case.recompute,
             adamw: AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 },
             max_grad_norm: 1.0,
             writes: 0,
         };
-        let program = Program::new(&case.config, &HashMap::new(), &case.spec, &shape, device.limits())?;
+        let source = Source::drawn(case.config.clone()).held_in(case.weights);
+        let program = Program::new(&case.config, &source.formats()?, &case.spec, &shape, device.limits())?;
         let mut session = pollster::block_on(device.load(&program.layout, &program.plans))?;
-        let source = Source::drawn(case.config.clone());
         source.load(&mut session, &program.weights, 1, &mut |_, _| ())?;
         program.adapter.initialise(&mut session, 1)?;
         let table = rope::table(&case.config.rope.inverse_frequencies(case.config.head_dim), case.seq);

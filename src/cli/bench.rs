@@ -6,7 +6,7 @@ use crate::adapter::{Kind, MODULES, Spec, choose};
 use crate::bench::{StepCase, StepTimes, measure, shapes};
 use crate::device::human_bytes;
 use crate::error::Result;
-use crate::train::config::Method;
+use crate::train::config::{Method, WeightsFormat};
 use serde_json::json;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,7 +18,8 @@ tinystories-656k with DiaBlo (8 blocks, 8 x 128 tokens, with clipping and AdamW)
 
 Examples:
   diablo bench
-  diablo bench --shape qwen3-0.6b --method lora --batch-size 1 --seq-len 256 --json";
+  diablo bench --shape qwen3-0.6b --method lora --batch-size 1 --seq-len 256 --json
+  diablo bench --shape llama-3.2-1b --weights nf4 --batch-size 4 --seq-len 512 --gradient-checkpointing";
 
 /// The command's options.
 #[derive(Debug, clap::Args)]
@@ -36,6 +37,12 @@ pub struct Args {
     /// Rank of LoRA
     #[arg(long, value_name = "R", default_value_t = 16)]
     rank: usize,
+    /// How frozen weights are held: f32, bf16, f16, int8 or nf4
+    #[arg(long, value_parser = super::common_args::word::<WeightsFormat>(), default_value = "f32", hide_possible_values = true)]
+    weights: Option<WeightsFormat>,
+    /// Recompute activations in the backward pass
+    #[arg(long)]
+    gradient_checkpointing: bool,
     /// Rows of a step
     #[arg(long, value_name = "B", default_value_t = 1)]
     batch_size: usize,
@@ -70,16 +77,32 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 Method::Diablo => choose::diablo(&config, &MODULES, |_| Some(args.blocks), false, 0.0)?,
             };
             let method = crate::train::resolve::describe(&spec);
-            vec![(shape.clone(), method, StepCase { config, spec, rows: args.batch_size, seq: args.seq_len, update: true })]
+            vec![(
+                shape.clone(),
+                method,
+                StepCase {
+                    config,
+                    spec,
+                    weights: args.weights.map(Into::into),
+                    recompute: args.gradient_checkpointing,
+                    rows: args.batch_size,
+                    seq: args.seq_len,
+                    update: true,
+                },
+            )]
         }
         None => {
             let small = shapes::named("tinystories-656k")?;
             let spec = choose::diablo(&small, &MODULES, |_| Some(8), false, 0.0)?;
             let method = crate::train::resolve::describe(&spec);
             let large = shapes::named("smollm2-135m")?;
-            let all = StepCase { config: large, spec: Spec::full(), rows: 1, seq: 128, update: false };
+            let all = StepCase { config: large, spec: Spec::full(), weights: None, recompute: false, rows: 1, seq: 128, update: false };
             vec![
-                ("tinystories-656k".into(), method, StepCase { config: small, spec, rows: 8, seq: 128, update: true }),
+                (
+                    "tinystories-656k".into(),
+                    method,
+                    StepCase { config: small, spec, weights: None, recompute: false, rows: 8, seq: 128, update: true },
+                ),
                 ("smollm2-135m".into(), "all gradients, no update".into(), all),
             ]
         }

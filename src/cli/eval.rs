@@ -1,12 +1,13 @@
 //! `diablo eval`
 
-use super::common_args::{DeviceArgs, OutputArgs, open_adapter};
+use super::common_args::{DeviceArgs, OutputArgs, open_adapter, word};
 use super::output::{self, grouped};
 use super::progress::{Look, Reporter};
 use crate::data::Columns;
 use crate::error::Result;
 use crate::eval::{Options, evaluate};
 use crate::model::Source;
+use crate::train::config::WeightsFormat;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +33,9 @@ pub struct Args {
     /// Adapter to put on it: a run folder, or one that peft wrote
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
+    /// How the model's matrices are held: f32, bf16, f16, int8 or nf4 [default: as the checkpoint has them]
+    #[arg(long, value_parser = word::<WeightsFormat>(), hide_possible_values = true)]
+    weights: Option<WeightsFormat>,
     /// Rows to score: JSONL with prompt and completion, or plain text
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
@@ -61,7 +65,7 @@ pub struct Args {
 /// # Errors
 /// Where the model or the rows cannot be read, or do not fit on the device.
 pub fn run(args: Args) -> Result<ExitCode> {
-    let source = Source::open(&args.model)?;
+    let source = Source::open(&args.model)?.held_in(args.weights.map(Into::into));
     let adapter = args.adapter.as_deref().map(|folder| open_adapter(folder, &source.config)).transpose()?;
     let device = args.device.open()?;
     let options = Options {

@@ -9,6 +9,7 @@ use crate::generate::{Decoder, Sampler, Sampling};
 use crate::model::Source;
 use crate::train::Event;
 use crate::train::choice::choice;
+use crate::train::config::WeightsFormat;
 use crate::train::run_folder::CONFIG_FILE;
 use serde_json::json;
 use std::path::PathBuf;
@@ -46,6 +47,9 @@ pub struct Args {
     /// Adapter to put on it: a run folder, or one that peft wrote
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
+    /// How the model's matrices are held: f32, bf16, f16, int8 or nf4 [default: as the checkpoint has them]
+    #[arg(long, value_parser = word::<WeightsFormat>(), hide_possible_values = true)]
+    weights: Option<WeightsFormat>,
     /// Text to continue
     #[arg(long, value_name = "TEXT")]
     prompt: String,
@@ -81,7 +85,7 @@ pub struct Args {
 /// Where the model cannot be loaded or the prompt does not fit.
 pub fn run(args: Args) -> Result<ExitCode> {
     check(&args)?;
-    let source = Source::open(&args.model)?;
+    let source = Source::open(&args.model)?.held_in(args.weights.map(Into::into));
     let adapter = args.adapter.as_deref().map(|folder| open_adapter(folder, &source.config)).transpose()?;
     let tokenizer = Tokenizer::from_dir(&source.folder)?;
     tokenizer.check_against(source.config.vocab_size)?;

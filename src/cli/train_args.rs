@@ -3,7 +3,7 @@
 use super::common_args::{DeviceArgs, word};
 use crate::error::Result;
 use crate::train::blocks::Blocks;
-use crate::train::config::{Method, RunConfig, TooLong};
+use crate::train::config::{Method, RunConfig, TooLong, WeightsFormat};
 use crate::train::run_folder::CONFIG_FILE;
 use crate::train::schedule::ScheduleKind;
 use clap::Args;
@@ -55,6 +55,9 @@ pub struct TrainArgs {
     /// Adapter to start from
     #[arg(long, value_name = "DIR", help_heading = "Method")]
     pub init_adapter: Option<PathBuf>,
+    /// How frozen weights are held; int8 and nf4 are made when they are loaded [default: as the checkpoint has them]
+    #[arg(long, value_parser = word::<WeightsFormat>(), help_heading = "Method")]
+    pub weights: Option<WeightsFormat>,
     /// Start from random weights in the shape of config.json (with --method full)
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Method")]
     pub init_from_config: Option<bool>,
@@ -181,7 +184,7 @@ impl TrainArgs {
         set!(model, data, out, method, pad_blocks, targets, adapter_dropout, rank, alpha, rslora, init_from_config);
         set!(batch_size, accumulate, seq_len, too_long, prompt_column, completion_column, no_shuffle, seed);
         set!(schedule, warmup, weight_decay, max_grad_norm, beta1, beta2, eps, gradient_checkpointing, sample_tokens);
-        set_some!(blocks, init_adapter, steps, epochs, lr, eval_data, eval_split, eval_every, patience, save_every);
+        set_some!(blocks, init_adapter, weights, steps, epochs, lr, eval_data, eval_split, eval_every, patience, save_every);
         set_some!(sample_prompt, sample_every);
         c.device = self.device.request(&c.device);
         c.threads = self.device.threads.or(c.threads);
@@ -230,7 +233,7 @@ mod tests {
     fn every_flag_arrives() {
         let c = config(
             "--model m --data d --out o --method lora --blocks q_proj=8,default=4 --pad-blocks --targets q_proj,v_proj --adapter-dropout 0.1 \
-             --rank 4 --alpha 8 --rslora --init-adapter a --steps 9 --batch-size 2 --accumulate 3 --seq-len 64 --too-long drop \
+             --rank 4 --alpha 8 --rslora --init-adapter a --weights nf4 --steps 9 --batch-size 2 --accumulate 3 --seq-len 64 --too-long drop \
              --prompt-column q --completion-column a --no-shuffle --seed 5 --lr 3e-3 --schedule linear --warmup 2 --weight-decay 0.01 \
              --max-grad-norm 0 --beta1 0.8 --beta2 0.9 --eps 1e-6 --eval-split 0.2 --eval-every 3 --patience 2 --save-every 4 \
              --sample-prompt p --sample-every 5 --sample-tokens 9 \

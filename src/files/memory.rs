@@ -88,6 +88,16 @@ fn zeroed(len: usize) -> std::io::Result<Vec<u8>> {
     Ok(buffer)
 }
 
+/// Adds bytes. A file that grows line by line leaves an eighth of itself free at most: memory that a browser has once given is never
+/// taken back.
+fn extend(held: &mut Vec<u8>, bytes: &[u8]) {
+    const LEAST: usize = 16 << 10;
+    if held.capacity() - held.len() < bytes.len() {
+        held.reserve_exact(bytes.len().max(held.len() / 8).max(LEAST));
+    }
+    held.extend_from_slice(bytes);
+}
+
 /// What the browser's storage has to be told.
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -228,7 +238,7 @@ impl Tree {
                 }
                 if let Content::Held(held) = content {
                     // Copied first where somebody has it mapped: a map shows the file as it was.
-                    Rc::make_mut(held).extend_from_slice(bytes);
+                    extend(Rc::make_mut(held), bytes);
                 }
                 from
             }
@@ -303,6 +313,27 @@ pub fn put(path: &Path, bytes: Vec<u8>) -> std::io::Result<()> {
 /// Where one of the folders is a file.
 pub fn put_outside(path: &Path, outside: Rc<dyn Outside>) -> std::io::Result<()> {
     put_content(path, Content::Outside(outside))
+}
+
+/// Replaces what stands behind the first `from` bytes of a file, which is made where it is missing, as [`put`] does.
+///
+/// # Errors
+/// As [`put`], and where the file is shorter.
+pub fn put_behind(path: &Path, from: usize, bytes: &[u8]) -> std::io::Result<()> {
+    let grown = tree(|tree| match tree.nodes.get_mut(&whole(path)) {
+        Some(Node::File(Content::Held(held))) if held.len() >= from => {
+            let held = Rc::make_mut(held);
+            held.truncate(from);
+            extend(held, bytes);
+            true
+        }
+        _ => false,
+    });
+    match grown {
+        true => Ok(()),
+        false if from == 0 => put(path, bytes.to_vec()),
+        false => error(ErrorKind::UnexpectedEof),
+    }
 }
 
 fn put_content(path: &Path, content: Content) -> std::io::Result<()> {

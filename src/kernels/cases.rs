@@ -162,14 +162,7 @@ impl CaseBuilder {
     /// A buffer of `count` numbers between -1 and 1 in a weight's format.
     pub fn weight(&mut self, count: usize, format: Format) -> View {
         let values: Vec<f32> = (0..count).map(|_| self.noise.float()).collect();
-        let pack =
-            |f: fn(f32) -> u16| values.chunks(2).map(|p| u32::from(f(p[0])) | u32::from(p.get(1).map_or(0, |x| f(*x))) << 16).collect();
-        let words: Vec<u32> = match format {
-            Format::F32 => bytemuck::cast_slice(&values).to_vec(),
-            Format::F16 => pack(|x| half::f16::from_f32(x).to_bits()),
-            Format::Bf16 => pack(|x| half::bf16::from_f32(x).to_bits()),
-        };
-        self.words(&words)
+        self.words(&format.encode(&values))
     }
 
     /// Marks a buffer's first `count` floats as an output.
@@ -328,7 +321,7 @@ fn normalisation(cases: &mut Vec<Case>) {
 }
 
 fn rows(cases: &mut Vec<Case>) {
-    for format in [Format::F32, Format::F16, Format::Bf16] {
+    for format in Format::ALL {
         // Odd widths: in 16 bits every other row begins in the middle of a word.
         for (tokens, hidden) in [(1, 1), (3, 3), (65, 63), (63, 65), (127, 16)] {
             // Pieces of a table of 40 rows: all, the first, one in the middle, one that no token meets.
@@ -509,7 +502,7 @@ pub const PRODUCTS: [[usize; 3]; 8] =
 fn matmuls(cases: &mut Vec<Case>) {
     for [m, n, k] in PRODUCTS {
         for layout in Product::ALL {
-            for format in [Format::F32, Format::F16, Format::Bf16] {
+            for format in Format::ALL {
                 for extra in ["nothing", "alpha", "accumulate", "bias", "residual", "all"] {
                     // Every extra with one format and every format with one extra; the rest is the same code again.
                     if format != Format::Bf16 && extra != "nothing" {
@@ -567,7 +560,7 @@ fn matmuls_with_diagonal(cases: &mut Vec<Case>) {
         // Where blocks do not divide a side, the last one is padded.
         let (block_in, block_out) = (inputs.div_ceil(blocks), outputs.div_ceil(blocks));
         for columns_are_outputs in [true, false] {
-            for format in [Format::F32, Format::F16, Format::Bf16] {
+            for format in Format::ALL {
                 for m in [1, 65] {
                     let mut b = CaseBuilder::new((inputs + outputs) as u32);
                     let (layout, n, k) =

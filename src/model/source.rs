@@ -9,6 +9,9 @@ use crate::random::Random;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+/// Matrices with a row for each token.
+const TABLES: [&str; 2] = ["model.embed_tokens.weight", "lm_head.weight"];
+
 /// A model to load: a checkpoint, or an architecture whose weights are drawn.
 pub struct Source {
     /// The folder.
@@ -16,6 +19,7 @@ pub struct Source {
     /// The architecture.
     pub config: ModelConfig,
     checkpoint: Option<Checkpoint>,
+    weights: Option<Format>,
 }
 
 impl Source {
@@ -27,7 +31,7 @@ impl Source {
         let config = ModelConfig::from_dir(folder)?;
         let checkpoint = Checkpoint::open(folder)?;
         checkpoint.resolve(&config)?;
-        Ok(Self { folder: folder.into(), config, checkpoint: Some(checkpoint) })
+        Ok(Self { folder: folder.into(), config, checkpoint: Some(checkpoint), weights: None })
     }
 
     /// Opens a folder's `config.json` alone; weights are drawn when they are loaded.
@@ -35,12 +39,17 @@ impl Source {
     /// # Errors
     /// Names the key that does not fit.
     pub fn from_config(folder: &Path) -> Result<Self> {
-        Ok(Self { folder: folder.into(), config: ModelConfig::from_dir(folder)?, checkpoint: None })
+        Ok(Self { folder: folder.into(), config: ModelConfig::from_dir(folder)?, checkpoint: None, weights: None })
     }
 
     /// An architecture that lies in no folder, its weights drawn when they are loaded.
     pub fn drawn(config: ModelConfig) -> Self {
-        Self { folder: PathBuf::new(), config, checkpoint: None }
+        Self { folder: PathBuf::new(), config, checkpoint: None, weights: None }
+    }
+
+    /// The same with its frozen matrices held in another format than the checkpoint's, if one is given.
+    pub fn held_in(self, weights: Option<Format>) -> Self {
+        Self { weights: weights.or(self.weights), ..self }
     }
 
     /// The checkpoint, if the weights come from one.
@@ -62,14 +71,40 @@ impl Source {
         })
     }
 
-    /// The format of each parameter on the device: as the checkpoint has it.
+    /// The format of each parameter on the device: as it was asked for, or as the checkpoint has it.
     ///
     /// # Errors
     /// Where the checkpoint does not fit its configuration.
     pub fn formats(&self) -> Result<HashMap<String, Format>> {
+        self.formats_in(None)
+    }
+
+    /// As [`Self::formats`], in `weights` if that is given. In 4 bits the tables of tokens take 8: each of their rows is read alone, and
+    /// the output layer's errors reach the loss at once.
+    ///
+    /// # Errors
+    /// As [`Self::formats`].
+    pub fn formats_in(&self, weights: Option<Format>) -> Result<HashMap<String, Format>> {
+        let weights = weights.or(self.weights);
+        let held = |name: &str, stored: Format| match weights {
+            Some(Format::Nf4) if TABLES.contains(&name) => Format::Int8,
+            _ => weights.unwrap_or(stored),
+        };
         Ok(match &self.checkpoint {
-            None => HashMap::new(),
-            Some(c) => c.resolve(&self.config)?.into_iter().map(|(spec, tensor)| (spec.name, format_of(tensor.dtype))).collect(),
+            None => self
+                .config
+                .parameter_list()
+                .into_iter()
+                .map(|spec| (held(&spec.name, Format::F32), spec.name))
+                .map(|(format, name)| (name, format))
+                .collect(),
+            Some(c) => {
+                let stored = c.resolve(&self.config)?.into_iter();
+                stored
+                    .map(|(spec, tensor)| (held(&spec.name, format_of(tensor.dtype)), spec.name))
+                    .map(|(format, name)| (name, format))
+                    .collect()
+            }
         })
     }
 

@@ -185,13 +185,12 @@ impl Weights {
     pub fn upload(&self, session: &mut Session, spec: &ParamSpec, tensor: &StoredTensor<'_>) -> Result<()> {
         if let Some(weight) = self.matrices().find(|w| w.name == spec.name) {
             for piece in &weight.pieces {
-                let widened = piece.grad.is_some() || format_of(tensor.dtype) != weight.format;
+                let as_stored = piece.grad.is_none() && format_of(tensor.dtype) == weight.format;
                 let (first, count) = (piece.first_row * weight.cols, piece.rows * weight.cols);
                 for start in (0..count).step_by(PART) {
                     let numbers = tensor.read_slice(first + start..first + count.min(start + PART))?;
-                    let words = if widened { numbers.to_f32().iter().map(|x| x.to_bits()).collect() } else { words(&numbers.bytes) };
-                    let before = if widened { start } else { start * tensor.dtype.size() / 4 };
-                    session.write(piece.value.slice(before, words.len()), &words)?;
+                    let words = if as_stored { words(&numbers.bytes) } else { weight.format.encode(&numbers.to_f32()) };
+                    session.write(piece.value.slice(weight.format.words(start), words.len()), &words)?;
                 }
             }
         } else if let Some(vector) = self.vectors().find(|v| v.name == spec.name) {
@@ -202,14 +201,15 @@ impl Weights {
 }
 
 impl Weights {
-    /// Copies values to a parameter that is held in 32 bits: one that trains, or a vector.
+    /// Copies values to a parameter.
     ///
     /// # Errors
     /// Where the device was lost.
     pub fn upload_values(&self, session: &mut Session, name: &str, values: &[f32]) -> Result<()> {
-        if let Some(weight) = self.matrices().find(|w| w.name == name && w.format == Format::F32) {
+        if let Some(weight) = self.matrices().find(|w| w.name == name) {
             for piece in &weight.pieces {
-                session.write_f32(piece.value, &values[piece.first_row * weight.cols..][..piece.rows * weight.cols])?;
+                let values = &values[piece.first_row * weight.cols..][..piece.rows * weight.cols];
+                session.write(piece.value, &weight.format.encode(values))?;
             }
         } else if let Some(vector) = self.vectors().find(|v| v.name == name) {
             session.write_f32(vector.value, values)?;

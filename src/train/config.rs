@@ -3,6 +3,7 @@
 use super::blocks::Blocks;
 use super::choice::choice;
 use super::schedule::ScheduleKind;
+use crate::kernels::Format;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -45,6 +46,34 @@ choice! {
     }
 }
 
+choice! {
+    /// How frozen weights are held.
+    WeightsFormat {
+        /// 32-bit floats.
+        F32 = "f32",
+        /// The upper halves of 32-bit floats.
+        Bf16 = "bf16",
+        /// IEEE 16-bit floats.
+        F16 = "f16",
+        /// 8 bits, and a scale for each 64 numbers.
+        Int8 = "int8",
+        /// 4-bit NormalFloat, and a scale for each 64 numbers; tables of tokens in 8 bits.
+        Nf4 = "nf4",
+    }
+}
+
+impl From<WeightsFormat> for Format {
+    fn from(weights: WeightsFormat) -> Self {
+        match weights {
+            WeightsFormat::F32 => Self::F32,
+            WeightsFormat::Bf16 => Self::Bf16,
+            WeightsFormat::F16 => Self::F16,
+            WeightsFormat::Int8 => Self::Int8,
+            WeightsFormat::Nf4 => Self::Nf4,
+        }
+    }
+}
+
 /// The options of a run. In TOML a key is the long option's name with `_` for `-`.
 ///
 /// Paths are kept as they were given and are relative to the working directory, also those that come from a file: a `run.toml`
@@ -77,6 +106,8 @@ pub struct RunConfig {
     pub rslora: bool,
     /// An adapter to start from.
     pub init_adapter: Option<PathBuf>,
+    /// How frozen weights are held; as the checkpoint has them where this is absent.
+    pub weights: Option<WeightsFormat>,
     /// Starts from random weights in the shape that `config.json` describes (method `full`).
     pub init_from_config: bool,
 
@@ -163,6 +194,7 @@ impl Default for RunConfig {
             alpha: 32.0,
             rslora: false,
             init_adapter: None,
+            weights: None,
             init_from_config: false,
             steps: None,
             epochs: None,
@@ -201,7 +233,7 @@ impl Default for RunConfig {
 /// What a checkpoint depends on: a resume with another value would go on with something else.
 ///
 /// The rest (rates, lengths of the run, evaluation, device) may change between sittings.
-const FIXED_KEYS: [&str; 21] = [
+const FIXED_KEYS: [&str; 22] = [
     "model",
     "data",
     "method",
@@ -213,6 +245,7 @@ const FIXED_KEYS: [&str; 21] = [
     "alpha",
     "rslora",
     "init_adapter",
+    "weights",
     "init_from_config",
     "batch_size",
     "accumulate",

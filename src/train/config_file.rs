@@ -13,7 +13,19 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("files; relative paths start at the working directory", &["model", "data", "out"]),
     (
         "what trains",
-        &["method", "blocks", "pad_blocks", "targets", "adapter_dropout", "rank", "alpha", "rslora", "init_adapter", "init_from_config"],
+        &[
+            "method",
+            "blocks",
+            "pad_blocks",
+            "targets",
+            "adapter_dropout",
+            "rank",
+            "alpha",
+            "rslora",
+            "init_adapter",
+            "weights",
+            "init_from_config",
+        ],
     ),
     (
         "how long, and on what",

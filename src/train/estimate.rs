@@ -50,7 +50,7 @@ impl Estimate {
         run.validate_options()?;
         let config = &source.config;
         let (spec, _) = resolve::adapter(run, config)?;
-        let formats = source.formats()?;
+        let formats = source.formats_in(run.weights.map(Into::into))?;
         let shape = resolve::shape(run, crate::data::buckets(lengths, run.batch_size, run.seq_len, rows::BUCKETS), writes);
         let bytes = |shape: &Shape| Ok::<_, crate::error::Error>(Program::new(config, &formats, &spec, shape, limits)?.estimate());
         let memory = bytes(&shape)?;

@@ -153,7 +153,7 @@ impl Trainer {
         let writer = Writer::open(&run, &source)?;
         let writes = writer.as_ref().map_or(0, Writer::capacity);
         let shape = resolve::shape(&run, crate::data::buckets(&longest, run.batch_size, run.seq_len, rows::BUCKETS), writes);
-        let formats = source.formats()?;
+        let formats = source.formats_in(run.weights.map(Into::into))?;
         let program = Program::new(&source.config, &formats, &spec, &shape, device.limits())?;
         let available = device.is_cpu().then(resolve::available_memory).flatten();
         resolve::check_fit(&program, available, &source.config, &formats, &spec, &shape, device.limits())?;

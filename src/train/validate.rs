@@ -118,6 +118,10 @@ impl RunConfig {
                 format!("--init-from-config starts from random weights, and --method {} leaves most of them as they are", self.method);
             return Err(Error::usage(what, "add --method full"));
         }
+        if let Some(weights) = self.weights.filter(|_| self.method == Method::Full) {
+            let what = format!("--weights {weights}: --method full trains the weights, in 32-bit floats");
+            return Err(Error::usage(what, "leave --weights out, or train an adapter"));
+        }
         if self.init_adapter.is_some() && self.method == Method::Full {
             return Err(Error::usage(
                 "--init-adapter: --method full has no adapter",

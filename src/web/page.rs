@@ -94,12 +94,7 @@ impl Page {
         // The page's copy is there to be looked at. Where it cannot be made, a view says that the file is missing.
         let _ = match kind {
             "removed" => crate::files::remove(path).map_err(Error::other),
-            "appended" => {
-                let mut whole = memory::read(path).unwrap_or_default();
-                whole.truncate(from as usize);
-                whole.extend(bytes);
-                memory::put(path, whole)
-            }
+            "appended" => memory::put_behind(path, from as usize, &bytes),
             _ => memory::put(path, bytes),
         };
     }

@@ -61,6 +61,31 @@ function runPage() {
   document.addEventListener("freeze", leave);
   document.addEventListener("resume", comeBack);
 
+  // What comes often waits for the next picture, and pictures come as often as drawing them takes a quarter of the time. All else is
+  // told at once, after what waits.
+  const FREQUENT = ["step", "eval", "sample", "loading", "tokenizing", "progress"];
+  const REST = 3;
+  let waiting = [];
+  let resting = false;
+
+  function tellApp(text, frequent) {
+    waiting.push(text);
+    if (!frequent) return tellAll();
+    if (resting) return;
+    resting = true;
+    tellAll();
+    // The picture after the next one is late by as much as the next one took.
+    requestAnimationFrame((from) => requestAnimationFrame((to) => setTimeout(() => {
+      resting = false;
+      const last = waiting.pop();
+      if (last !== undefined) tellApp(last, true);
+    }, REST * (to - from))));
+  }
+
+  function tellAll() {
+    for (const text of waiting.splice(0)) app.hear(text);
+  }
+
   const command = (content, files = []) => worker.postMessage({ text: JSON.stringify(content), files });
 
   function hear(data) {
@@ -72,7 +97,7 @@ function runPage() {
     } else if (message.message === "filled") {
       putAll(data.files).then(() => app.filled());
     } else {
-      app.hear(data.text);
+      tellApp(data.text, FREQUENT.includes(message.event));
     }
     if (message.message === "exported") save(message.name, data.bytes);
     document.dispatchEvent(new CustomEvent("diablo", { detail: { ...message, bytes: data.bytes } }));

@@ -6,7 +6,8 @@ use crate::app::platform::{self, Ask};
 use crate::app::shared::{Command, Shared, View};
 use crate::app::theme::{space, tokens};
 use crate::app::trouble;
-use crate::train::config::PROJECTIONS;
+use crate::train::choice::Choice;
+use crate::train::config::{PROJECTIONS, WeightsFormat};
 use crate::train::schedule::ScheduleKind;
 use eframe::egui::{CollapsingHeader, ComboBox, DragValue, RichText, TextEdit, Ui};
 use std::path::PathBuf;
@@ -242,6 +243,16 @@ fn more(ui: &mut Ui, shared: &mut Shared) {
         if ui.add(TextEdit::singleline(&mut out).hint_text("chosen by name").desired_width(f32::INFINITY)).changed() {
             run.out = out.trim().into();
         }
+    });
+    field(ui, "Weights", "How frozen weights are held: fewer bits take less memory and cost some exactness", |ui| {
+        let stored = "as in the checkpoint";
+        let name = run.weights.map_or_else(|| stored.to_owned(), |w| w.to_string());
+        ComboBox::from_id_salt("weights").selected_text(name).width(160.0).show_ui(ui, |ui| {
+            ui.selectable_value(&mut run.weights, None, stored);
+            for word in WeightsFormat::WORDS {
+                ui.selectable_value(&mut run.weights, WeightsFormat::from_word(word), *word);
+            }
+        });
     });
     ui.checkbox(&mut run.gradient_checkpointing, "Recompute activations").on_hover_text("Takes less memory and more time");
     let mut shuffled = run.shuffle();

@@ -1,0 +1,141 @@
+//! Frozen weights in fewer bits: what they cost, and that every device agrees on them.
+
+use diablo::device::Limits;
+use diablo::model::{ModelConfig, Source};
+use diablo::train::blocks::Blocks;
+use diablo::train::config::{Method, WeightsFormat};
+use diablo::train::estimate::Estimate;
+use diablo::train::schedule::ScheduleKind;
+use diablo::train::{Event, RunConfig, Trainer};
+use std::path::Path;
+
+/// Held-out loss before and after `run`, and each step's loss.
+fn losses(run: RunConfig) -> (f64, f64, Vec<f64>) {
+    let (mut evals, mut steps) = (Vec::new(), Vec::new());
+    let mut trainer = Trainer::prepare(run, &mut |_| ()).expect("a run");
+    let mut hear = |event| match event {
+        Event::Eval { loss, .. } => evals.push(loss),
+        Event::Step(step) => steps.push(f64::from(step.loss)),
+        _ => (),
+    };
+    trainer.run(&mut hear, &|| false).expect("the run");
+    (evals.first().copied().unwrap_or(f64::NAN), evals.last().copied().unwrap_or(f64::NAN), steps)
+}
+
+/// tinystories-656k on the first 100,000 characters of tinyshakespeare: the figures of docs/accuracy.md.
+#[test]
+fn fewer_bits_cost_little() {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/real");
+    if !shared.exists() {
+        return println!("skipped: no ../shared");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("text.txt");
+    let text = std::fs::read_to_string(shared.join("tinyshakespeare/input.txt")).expect("the text");
+    std::fs::write(&data, text.chars().take(100_000).collect::<String>()).expect("written");
+    for method in [Method::Diablo, Method::Lora] {
+        let mut reference = None;
+        // How far the held-out loss may be from that with 32-bit weights, before and after training.
+        for (weights, allowed) in [
+            (WeightsFormat::F32, [0.0, 0.0]),
+            (WeightsFormat::F16, [1e-3, 5e-3]),
+            (WeightsFormat::Bf16, [5e-3, 5e-3]),
+            (WeightsFormat::Int8, [1e-2, 1e-2]),
+            (WeightsFormat::Nf4, [0.1, 0.05]),
+        ] {
+            let run = RunConfig {
+                model: shared.join("tinystories-656k"),
+                data: data.clone(),
+                out: folder.path().join(format!("{method}-{weights}")),
+                method,
+                weights: Some(weights),
+                blocks: Some(Blocks::One(8)).filter(|_| method == Method::Diablo),
+                rank: 8,
+                steps: Some(100),
+                seq_len: 128,
+                lr: Some(1e-2),
+                schedule: ScheduleKind::Constant,
+                eval_split: Some(0.1),
+                eval_every: Some(100),
+                device: "cpu".into(),
+                ..RunConfig::default()
+            };
+            let (before, after, _) = losses(run);
+            let (reference_before, reference_after) = *reference.get_or_insert((before, after));
+            let differences = [before - reference_before, after - reference_after];
+            println!("  {method}, {weights}: {before:.4} before ({:+.4}), {after:.4} after ({:+.4})", differences[0], differences[1]);
+            for (difference, allowed) in differences.iter().zip(allowed) {
+                assert!(difference.abs() <= allowed, "{method}, {weights}: {differences:?}");
+            }
+        }
+    }
+}
+
+/// Whole steps on a GPU's shaders against the CPU's twins, on quantised weights.
+#[test]
+fn devices_agree_on_quantised_weights() {
+    if diablo::device::gpu::adapters::list().is_empty() {
+        return println!("skipped: no adapter");
+    }
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
+    let folder = tempfile::tempdir().expect("a folder");
+    for (method, weights) in
+        [(Method::Diablo, WeightsFormat::Nf4), (Method::Lora, WeightsFormat::Nf4), (Method::Diablo, WeightsFormat::Int8)]
+    {
+        let on = |device: &str| {
+            let run = RunConfig {
+                model: demo.join("model"),
+                data: demo.join("train.jsonl"),
+                out: folder.path().join(format!("{method}-{weights}-{device}")),
+                method,
+                weights: Some(weights),
+                blocks: Some(Blocks::One(16)).filter(|_| method == Method::Diablo),
+                steps: Some(4),
+                batch_size: 4,
+                seq_len: 64,
+                device: device.into(),
+                ..RunConfig::default()
+            };
+            losses(run).2
+        };
+        let (cpu, gpu) = (on("cpu"), on("gpu"));
+        assert_eq!(cpu.len(), 4);
+        let worst = cpu.iter().zip(&gpu).map(|(c, g)| (c - g).abs()).fold(0.0, f64::max);
+        println!("  {method}, {weights}: losses {cpu:.5?}, the GPU's at most {worst:.1e} away");
+        assert!(worst <= 1e-4, "{cpu:?} {gpu:?}");
+    }
+}
+
+/// The memory of Llama-3.2-1B's shape, 4 x 512 tokens.
+#[test]
+fn a_billion_parameters_fit() {
+    let json = r#"{"architectures":["LlamaForCausalLM"],"vocab_size":128256,"hidden_size":2048,"intermediate_size":8192,
+        "num_hidden_layers":16,"num_attention_heads":32,"num_key_value_heads":8,"head_dim":64,"rms_norm_eps":1e-5,"rope_theta":500000.0,
+        "tie_word_embeddings":true,"max_position_embeddings":131072,"hidden_act":"silu"}"#;
+    let source = Source::drawn(ModelConfig::from_json(json, "config.json").expect("a configuration"));
+    let mut weights_alone = Vec::new();
+    for (weights, most) in [(WeightsFormat::Bf16, 3.5), (WeightsFormat::Nf4, 1.8)] {
+        let (mut both, mut trained) = (Vec::new(), Vec::new());
+        for method in [Method::Diablo, Method::Lora] {
+            let run = RunConfig {
+                weights: Some(weights),
+                method,
+                // At least as many trained numbers as DiaBlo's.
+                rank: 22,
+                batch_size: 4,
+                seq_len: 512,
+                gradient_checkpointing: true,
+                ..RunConfig::default()
+            };
+            let estimate = Estimate::new(&run, &source, &[], 0, Limits::NONE, None).expect("it lays out");
+            let gib = estimate.memory.total() as f64 / (1u64 << 30) as f64;
+            println!("  {method}, {weights}, recomputing: {gib:.2} GiB, {} trained", estimate.trainable);
+            both.push(gib);
+            trained.push(estimate.trainable);
+            weights_alone.push(estimate.memory.get(diablo::device::Category::Weights));
+        }
+        assert!(both[0] <= most && both[0] <= both[1], "{both:?}, at most {most}");
+        assert!(trained[0] <= trained[1] && trained[1] < trained[0] + trained[0] / 20, "{trained:?}");
+    }
+    assert!(weights_alone[2] * 5 < weights_alone[0] * 2, "{weights_alone:?}");
+}
