@@ -4,8 +4,8 @@ use super::theme::{Tokens, tokens};
 use eframe::egui::{Color32, Id, Ui};
 use egui_plot::{GridInput, GridMark, HoverPosition, Legend, Line, MarkerShape, Plot, PlotPoints, Points};
 
-/// Points that a curve is drawn with at most.
-const MOST: usize = 1500;
+/// Points that a curve is drawn with at most, for each point of the screen: its lowest and its highest in two of them.
+const DENSITY: f32 = 1.0;
 
 /// One curve.
 pub struct Curve {
@@ -48,6 +48,7 @@ pub struct Axes<'a> {
 pub fn show(ui: &mut Ui, axes: &Axes<'_>, curves: Vec<Curve>) {
     let t: &Tokens = tokens(ui);
     let log = axes.log;
+    let most = (DENSITY * ui.available_width()).max(100.0) as usize;
     let (along, value) = (axes.x.to_owned(), move |y: f64| if log { 10f64.powf(y) } else { y });
     let label = move |at: &HoverPosition<'_>| match at {
         HoverPosition::NearDataPoint { plot_name, position, .. } => {
@@ -74,7 +75,7 @@ pub fn show(ui: &mut Ui, axes: &Axes<'_>, curves: Vec<Curve>) {
     plot.show(ui, |plot| {
         for curve in curves {
             let points: Vec<(f64, f64)> = curve.points.into_iter().filter(|p| !log || p.1 > 0.0).collect();
-            let points = crate::train::curve::thinned(&points, MOST);
+            let points = crate::train::curve::thinned(&points, most);
             let points: Vec<[f64; 2]> = points.into_iter().map(|(x, y)| [x, if log { y.log10() } else { y }]).collect();
             if curve.look == Look::Dots {
                 let dots = Points::new(curve.name.clone(), PlotPoints::from(points.clone()));

@@ -53,7 +53,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// What the controls are called that the command line knows as options.
-const NAMES: [(&str, &str); 32] = [
+const NAMES: [(&str, &str); 33] = [
     ("--gradient-checkpointing", "\"recompute activations\""),
     ("go on with --resume", "press \"Go on\""),
     ("take another device with --device", "choose another device"),
@@ -66,6 +66,7 @@ const NAMES: [(&str, &str); 32] = [
     ("--max-grad-norm", "the gradient's norm"),
     ("--weight-decay", "weight decay"),
     ("--weights", "weights"),
+    ("--packing", "\"pack short rows\""),
     ("--pad-blocks", "\"pad blocks\""),
     ("--batch-size", "batch"),
     ("--accumulate", "accumulate"),

@@ -124,6 +124,7 @@ impl Estimate {
         let (heads, kv) = (c.num_attention_heads, c.num_key_value_heads);
         let tied = if c.tie_word_embeddings { ", tied embeddings" } else { "" };
         let dtype = self.source.dtype().name().to_lowercase();
+        let held = self.run.weights.map(|w| format!(", held in {w}")).unwrap_or_default();
         let why = self.why().map(|why| format!(" ({why})")).unwrap_or_default();
         let mut lines = vec![
             format!("model       {} ({:?})", self.run.model.display(), c.architecture),
@@ -136,7 +137,7 @@ impl Estimate {
                 grouped(c.vocab_size as u64),
                 grouped(c.max_position_embeddings as u64)
             ),
-            format!("parameters  {} in {dtype}", grouped(self.parameters())),
+            format!("parameters  {} in {dtype}{held}", grouped(self.parameters())),
             format!("method      {}{why}", resolve::describe(&self.spec)),
             format!("trainable   {} ({:.3}%)", grouped(self.trainable()), 100.0 * self.share()),
             format!(
@@ -179,6 +180,7 @@ impl Estimate {
             "context": c.max_position_embeddings,
             "tied_embeddings": c.tie_word_embeddings,
             "dtype": self.source.dtype().name().to_lowercase(),
+            "weights": self.run.weights,
             "parameters": self.parameters(),
             "method": self.run.method,
             "description": resolve::describe(&self.spec),

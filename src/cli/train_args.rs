@@ -77,6 +77,9 @@ pub struct TrainArgs {
     /// Longest row in tokens [default: 512]
     #[arg(long, value_name = "T", help_heading = "Length and data")]
     pub seq_len: Option<usize>,
+    /// Put short rows side by side into sequences of --seq-len tokens, each seeing itself alone: no padding is computed
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Length and data")]
+    pub packing: Option<bool>,
     /// What becomes of longer rows [default: cut]
     #[arg(long, value_parser = word::<TooLong>(), help_heading = "Length and data")]
     pub too_long: Option<TooLong>,
@@ -182,7 +185,7 @@ impl TrainArgs {
             ($($field:ident),+ $(,)?) => { $(if self.$field.is_some() { c.$field = self.$field; })+ };
         }
         set!(model, data, out, method, pad_blocks, targets, adapter_dropout, rank, alpha, rslora, init_from_config);
-        set!(batch_size, accumulate, seq_len, too_long, prompt_column, completion_column, no_shuffle, seed);
+        set!(batch_size, accumulate, seq_len, packing, too_long, prompt_column, completion_column, no_shuffle, seed);
         set!(schedule, warmup, weight_decay, max_grad_norm, beta1, beta2, eps, gradient_checkpointing, sample_tokens);
         set_some!(blocks, init_adapter, weights, steps, epochs, lr, eval_data, eval_split, eval_every, patience, save_every);
         set_some!(sample_prompt, sample_every);
@@ -233,7 +236,7 @@ mod tests {
     fn every_flag_arrives() {
         let c = config(
             "--model m --data d --out o --method lora --blocks q_proj=8,default=4 --pad-blocks --targets q_proj,v_proj --adapter-dropout 0.1 \
-             --rank 4 --alpha 8 --rslora --init-adapter a --weights nf4 --steps 9 --batch-size 2 --accumulate 3 --seq-len 64 --too-long drop \
+             --rank 4 --alpha 8 --rslora --init-adapter a --weights nf4 --steps 9 --batch-size 2 --accumulate 3 --seq-len 64 --packing --too-long drop \
              --prompt-column q --completion-column a --no-shuffle --seed 5 --lr 3e-3 --schedule linear --warmup 2 --weight-decay 0.01 \
              --max-grad-norm 0 --beta1 0.8 --beta2 0.9 --eps 1e-6 --eval-split 0.2 --eval-every 3 --patience 2 --save-every 4 \
              --sample-prompt p --sample-every 5 --sample-tokens 9 \

@@ -16,8 +16,10 @@ pub struct Batch {
     pub seq: usize,
     /// Tokens, padded on the right with 0.
     pub ids: Vec<u32>,
-    /// The position within the row, through the padding too.
+    /// The position within the row, or within its own row where a sequence holds several; through the padding too.
     pub positions: Vec<u32>,
+    /// The first position of the sequence that each position sees: 0, or where its own row begins.
+    pub firsts: Vec<u32>,
     /// The next token where it is learned, else [`IGNORE`].
     pub targets: Vec<u32>,
     /// The flat positions that have a target, in rising order.
@@ -49,6 +51,7 @@ impl Batch {
             seq,
             ids: vec![PAD; cells],
             positions: (0..batch_size).flat_map(|_| 0..seq as u32).collect(),
+            firsts: vec![0; cells],
             targets: vec![IGNORE; cells],
             lengths: vec![0; batch_size],
             ..Self::default()
@@ -58,10 +61,16 @@ impl Batch {
             assert!(length <= seq, "a sample of {length} tokens for {seq} positions");
             batch.ids[first..first + length].copy_from_slice(&sample.ids);
             batch.lengths[row] = length as u32;
-            for learned in (sample.learn_from as usize).max(1)..length {
-                let at = first + learned - 1;
-                batch.targets[at] = sample.ids[learned];
-                batch.target_rows.push(at as u32);
+            for (span, learn_from) in sample.spans() {
+                for learned in learn_from..span.end {
+                    let at = first + learned - 1;
+                    batch.targets[at] = sample.ids[learned];
+                    batch.target_rows.push(at as u32);
+                }
+                batch.firsts[first + span.start..first + span.end].fill(span.start as u32);
+                for (position, t) in span.enumerate() {
+                    batch.positions[first + t] = position as u32;
+                }
             }
             batch.embed_order.extend(first as u32..(first + length) as u32);
         }
@@ -98,7 +107,7 @@ mod tests {
     use super::*;
 
     fn sample(ids: &[u32], learn_from: u32) -> Sample {
-        Sample { ids: ids.to_vec(), learn_from, row: 0 }
+        Sample { ids: ids.to_vec(), learn_from, ..Sample::default() }
     }
 
     #[test]
@@ -115,6 +124,18 @@ mod tests {
         assert_eq!(batch.embed_starts, [0, 1, 4, 5, 6]);
         assert_eq!(batch.embed_order, [1, 0, 2, 6, 5, 3]);
         assert_eq!((batch.tokens(), batch.target_count()), (6, 3));
+    }
+
+    #[test]
+    fn rows_of_one_sequence_stay_apart() {
+        let behind = vec![super::super::dataset::Document { start: 3, learn_from: 5 }];
+        let both = Sample { ids: vec![5, 6, 7, 8, 9, 4], learn_from: 1, row: 0, behind };
+        let batch = Batch::assemble(&[&both], 1, 8);
+        assert_eq!(batch.positions[..6], [0, 1, 2, 0, 1, 2]);
+        assert_eq!(batch.firsts, [0, 0, 0, 3, 3, 3, 0, 0]);
+        // What the first row ends with predicts nothing of the second.
+        assert_eq!((both.targets(), batch.target_rows.as_slice()), (3, [0, 1, 4].as_slice()));
+        assert_eq!(batch.targets[..5], [6, 7, IGNORE, IGNORE, 4]);
     }
 
     #[test]

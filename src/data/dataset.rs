@@ -9,8 +9,17 @@ use super::rows::{Row, Rows};
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
 
+/// A row in a sequence that holds several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Its first position in the sequence.
+    pub start: u32,
+    /// The first position in the sequence whose token is a target.
+    pub learn_from: u32,
+}
+
 /// One sequence to train on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     /// The tokens, the end token included.
     pub ids: Vec<u32>,
@@ -18,12 +27,25 @@ pub struct Sample {
     pub learn_from: u32,
     /// Which row (or, of a text, which window) it is, from 0 in file order.
     pub row: usize,
+    /// Rows that were put behind the first one.
+    pub behind: Vec<Document>,
 }
 
 impl Sample {
+    /// Its rows, the first one included, in order.
+    pub fn documents(&self) -> impl Iterator<Item = Document> + '_ {
+        std::iter::once(Document { start: 0, learn_from: self.learn_from }).chain(self.behind.iter().copied())
+    }
+
+    /// Where each row begins and ends, and its first position whose token is a target: never the row's first.
+    pub fn spans(&self) -> impl Iterator<Item = (std::ops::Range<usize>, usize)> + '_ {
+        let ends = self.behind.iter().map(|d| d.start as usize).chain([self.ids.len()]);
+        self.documents().zip(ends).map(|(d, end)| (d.start as usize..end, (d.learn_from as usize).max(d.start as usize + 1)))
+    }
+
     /// How many of its tokens are learned.
     pub fn targets(&self) -> usize {
-        self.ids.len().saturating_sub(self.learn_from as usize)
+        self.spans().map(|(span, learn_from)| span.end.saturating_sub(learn_from)).sum()
     }
 }
 
@@ -215,7 +237,7 @@ fn pairs(
             }
         }
         // A prompt fits u32 or the cut above has already made the sample empty of targets.
-        let sample = Sample { learn_from: u32::try_from(prompt.max(1)).unwrap_or(u32::MAX), ids, row };
+        let sample = Sample { learn_from: u32::try_from(prompt.max(1)).unwrap_or(u32::MAX), ids, row, behind: Vec::new() };
         if sample.targets() == 0 {
             report.without_targets += 1;
             continue;
@@ -253,7 +275,7 @@ fn windows(ids: Vec<u32>, seq_len: usize, place: &str) -> Result<(Vec<Sample>, R
     let window = seq_len.min(ids.len());
     let whole = ids.chunks_exact(window);
     report.remainder = whole.remainder().len();
-    let samples: Vec<_> = whole.enumerate().map(|(row, w)| Sample { ids: w.to_vec(), learn_from: 1, row }).collect();
+    let samples: Vec<_> = whole.enumerate().map(|(row, w)| Sample { ids: w.to_vec(), learn_from: 1, row, behind: Vec::new() }).collect();
     report.rows = samples.len();
     samples.iter().for_each(|s| count_length(&mut report, s.ids.len()));
     Ok((samples, report))

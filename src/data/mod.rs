@@ -5,6 +5,7 @@
 //! | read | `rows.rs` | JSON lines or plain text, and which row is at fault |
 //! | tokenise | `tokenizer.rs`, `lines.rs`, `special.rs` | ids without special tokens; the end token |
 //! | sample | `dataset.rs` | where a sample ends and from where its tokens are learned |
+//! | pack | `packing.rs` | which short rows share a sequence |
 //! | order | `order.rs` | which sample comes at which position of the run |
 //! | batch | `batch.rs`, `buckets.rs` | fixed shapes, shifted targets, tokens grouped by id |
 //!
@@ -16,6 +17,7 @@ pub mod dataset;
 pub mod decode;
 mod lines;
 pub mod order;
+mod packing;
 pub mod preview;
 pub mod rows;
 pub mod special;
@@ -23,9 +25,10 @@ pub mod tokenizer;
 
 pub use batch::{Batch, IGNORE};
 pub use buckets::{bucket_for, buckets};
-pub use dataset::{Dataset, Options, Report, Sample, TooLong};
+pub use dataset::{Dataset, Document, Options, Report, Sample, TooLong};
 pub use decode::DecodeStream;
 pub use order::Order;
+pub use packing::packed;
 pub use rows::{Columns, Row, Rows, read_rows};
 pub use special::{stop_ids, training_bos, training_eos};
 pub use tokenizer::Tokenizer;

@@ -121,6 +121,9 @@ pub struct RunConfig {
     pub accumulate: usize,
     /// The longest row, in tokens.
     pub seq_len: usize,
+    /// Puts short rows side by side into sequences of `seq_len` tokens, each seeing itself alone. A row of a micro-batch is then such a
+    /// sequence.
+    pub packing: bool,
     /// What becomes of a longer row.
     pub too_long: TooLong,
     /// The JSON key of what the model reads.
@@ -201,6 +204,7 @@ impl Default for RunConfig {
             batch_size: 8,
             accumulate: 1,
             seq_len: 512,
+            packing: false,
             too_long: TooLong::Cut,
             prompt_column: "prompt".into(),
             completion_column: "completion".into(),
@@ -233,7 +237,7 @@ impl Default for RunConfig {
 /// What a checkpoint depends on: a resume with another value would go on with something else.
 ///
 /// The rest (rates, lengths of the run, evaluation, device) may change between sittings.
-const FIXED_KEYS: [&str; 22] = [
+const FIXED_KEYS: [&str; 23] = [
     "model",
     "data",
     "method",
@@ -250,6 +254,7 @@ const FIXED_KEYS: [&str; 22] = [
     "batch_size",
     "accumulate",
     "seq_len",
+    "packing",
     "too_long",
     "prompt_column",
     "completion_column",

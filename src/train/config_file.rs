@@ -29,7 +29,19 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ),
     (
         "how long, and on what",
-        &["steps", "epochs", "batch_size", "accumulate", "seq_len", "too_long", "prompt_column", "completion_column", "no_shuffle", "seed"],
+        &[
+            "steps",
+            "epochs",
+            "batch_size",
+            "accumulate",
+            "seq_len",
+            "packing",
+            "too_long",
+            "prompt_column",
+            "completion_column",
+            "no_shuffle",
+            "seed",
+        ],
     ),
     ("the optimiser", &["lr", "schedule", "warmup", "weight_decay", "max_grad_norm", "beta1", "beta2", "eps"]),
     (

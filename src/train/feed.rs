@@ -60,12 +60,14 @@ impl MicroBatch {
     }
 }
 
-/// Each token sees itself and what stands before it in its row; padding sees nothing.
+/// Each token sees itself and what stands before it in its own row; padding sees nothing.
 fn spans(batch: &Batch) -> Vec<u32> {
     let mut spans = vec![0; 2 * batch.ids.len()];
     for (row, length) in batch.lengths.iter().enumerate() {
         for t in 0..*length as usize {
-            spans[2 * (row * batch.seq + t) + 1] = t as u32 + 1;
+            let at = row * batch.seq + t;
+            spans[2 * at] = batch.firsts[at];
+            spans[2 * at + 1] = t as u32 + 1;
         }
     }
     spans

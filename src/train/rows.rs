@@ -2,7 +2,7 @@
 
 use super::config::{RunConfig, TooLong};
 use super::event::Event;
-use crate::data::{self, Columns, Dataset, Options, Report, Rows, Tokenizer, read_rows, training_eos};
+use crate::data::{self, Columns, Dataset, Options, Report, Rows, Tokenizer, packed, read_rows, training_eos};
 use crate::error::Result;
 use crate::model::Source;
 use std::path::Path;
@@ -15,6 +15,18 @@ pub const BUCKETS: usize = 4;
 /// # Errors
 /// Names the file and the row that does not fit.
 pub fn load(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -> Result<(Dataset, Option<Dataset>)> {
+    let (train, held_out) = load_apart(run, source, events)?;
+    if !run.packing {
+        return Ok((train, held_out));
+    }
+    let (rows, tokens) = (train.len(), train.lengths().iter().sum::<usize>());
+    let train = packed(train, run.seq_len);
+    let full = 100.0 * tokens as f64 / (train.len() * run.seq_len) as f64;
+    events(Event::note(format!("{rows} rows packed into {} sequences of {} tokens, {full:.0}% full", train.len(), run.seq_len)));
+    Ok((train, held_out.map(|held_out| packed(held_out, run.seq_len))))
+}
+
+fn load_apart(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -> Result<(Dataset, Option<Dataset>)> {
     let tokenizer = Tokenizer::from_dir(&source.folder)?;
     tokenizer.check_against(source.config.vocab_size)?;
     let eos = training_eos(&source.folder, &tokenizer, &source.config.eos_token_id)?;

@@ -61,10 +61,10 @@ function runPage() {
   document.addEventListener("freeze", leave);
   document.addEventListener("resume", comeBack);
 
-  // What comes often waits for the next picture, and pictures come as often as drawing them takes a quarter of the time. All else is
+  // What comes often waits for the next picture, and pictures come as often as drawing them takes a sixth of the time. All else is
   // told at once, after what waits.
   const FREQUENT = ["step", "eval", "sample", "loading", "tokenizing", "progress"];
-  const REST = 3;
+  const REST = 5;
   let waiting = [];
   let resting = false;
 

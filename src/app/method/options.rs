@@ -255,6 +255,8 @@ fn more(ui: &mut Ui, shared: &mut Shared) {
         });
     });
     ui.checkbox(&mut run.gradient_checkpointing, "Recompute activations").on_hover_text("Takes less memory and more time");
+    ui.checkbox(&mut run.packing, "Pack short rows")
+        .on_hover_text("Several rows share a sequence, each seeing itself alone: nothing is padded");
     let mut shuffled = run.shuffle();
     if ui.checkbox(&mut shuffled, "Shuffle rows").changed() {
         run.no_shuffle = !shuffled;
