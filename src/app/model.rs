@@ -177,7 +177,7 @@ fn describe(ui: &mut Ui, model: &super::opened::OpenModel) {
 fn layers(ui: &mut Ui, parts: &[Part]) {
     let t = tokens(ui);
     let whole = parts.iter().map(|p| p.elements).sum::<u64>().max(1) as f32;
-    let bar_width = (ui.available_width() - 520.0).clamp(60.0, 240.0);
+    let bar_width = (ui.available_width() - 560.0).clamp(60.0, 240.0);
     egui::ScrollArea::horizontal().id_salt("layers scroll").show(ui, |ui| {
         egui::Grid::new("layers").num_columns(5).min_row_height(20.0).spacing(Vec2::new(space::LARGE, space::TIGHT)).striped(true).show(
             ui,

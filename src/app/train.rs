@@ -182,7 +182,7 @@ impl TrainPage {
         let small = [
             ("learning rate", of(&|m| f64::from(m.lr)), t.series[2]),
             ("gradient norm", of(&|m| f64::from(m.grad_norm)), t.series[3]),
-            ("tokens/s", of(&|m| m.tokens_per_second), t.series[5]),
+            ("tokens/s", smoothed(&of(&|m| m.tokens_per_second)), t.series[5]),
         ];
         let height = (ui.ctx().content_rect().height() - 420.0).clamp(200.0, 520.0);
         let log = &mut self.log;

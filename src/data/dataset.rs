@@ -162,6 +162,11 @@ impl Dataset {
         self.samples.is_empty()
     }
 
+    /// Tokens of the longest row; several may share a sample.
+    pub fn longest_row(&self) -> usize {
+        self.samples.iter().flat_map(|s| s.spans().map(|(span, _)| span.len())).max().unwrap_or(0)
+    }
+
     /// The samples' lengths in tokens, for choosing buckets.
     pub fn lengths(&self) -> Vec<usize> {
         self.samples.iter().map(|s| s.ids.len()).collect()

@@ -63,6 +63,7 @@ mod tests {
         assert!(full.samples.iter().all(|s| s.documents().map(|d| s.ids[d.start as usize]).is_sorted()));
         rows.sort_unstable();
         assert_eq!(rows, (0..1000).collect::<Vec<u32>>());
+        assert_eq!(full.longest_row(), plain.longest_row());
         let least = lengths.iter().sum::<usize>().div_ceil(128);
         assert!(full.len() <= least + least / 50 + 1 && full.lengths().iter().all(|l| *l <= 128), "{} for {least}", full.len());
     }

@@ -178,7 +178,7 @@ impl Weights {
         std::iter::once(&self.norm).chain(self.layers.iter().flat_map(Layer::vectors))
     }
 
-    /// Copies one parameter's numbers to the device, part by part: no more of the file is held than [`PART`] numbers.
+    /// Copies one parameter's numbers to the device, part by part: no more of the file is held than four million numbers.
     ///
     /// # Errors
     /// Where the device was lost.

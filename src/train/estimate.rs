@@ -51,6 +51,9 @@ impl Estimate {
         let config = &source.config;
         let (spec, _) = resolve::adapter(run, config)?;
         let formats = source.formats_in(run.weights.map(Into::into))?;
+        // Packed rows fill sequences.
+        let packed = [lengths.iter().sum::<usize>().min(run.seq_len)];
+        let lengths = if run.packing && !lengths.is_empty() { &packed[..] } else { lengths };
         let shape = resolve::shape(run, crate::data::buckets(lengths, run.batch_size, run.seq_len, rows::BUCKETS), writes);
         let bytes = |shape: &Shape| Ok::<_, crate::error::Error>(Program::new(config, &formats, &spec, shape, limits)?.estimate());
         let memory = bytes(&shape)?;

@@ -147,7 +147,8 @@ impl Trainer {
         let (data, held_out) = rows::load(&run, &source, events)?;
         let longest = data.lengths().into_iter().chain(held_out.iter().flat_map(Dataset::lengths)).collect::<Vec<_>>();
         let context = source.config.max_position_embeddings;
-        if let Some(tokens) = longest.iter().max().filter(|t| **t > context) {
+        let tokens = data.longest_row().max(held_out.as_ref().map_or(0, Dataset::longest_row));
+        if tokens > context {
             events(Event::warning(format!("rows have up to {tokens} tokens, and the model was made for {context}: lower --seq-len")));
         }
         let writer = Writer::open(&run, &source)?;

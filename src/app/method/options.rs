@@ -126,6 +126,7 @@ fn length(ui: &mut Ui, shared: &mut Shared) {
         let held = |n: usize| n - run.eval_split.map_or(0, |share| crate::data::dataset::held_out(n, share));
         if let Some(n) = rows.map(held).filter(|n| *n > 0) {
             let said = match run.steps {
+                _ if run.packing => format!("{} rows, several to a sequence", grouped(n as u64)),
                 Some(steps) => {
                     let seen = steps as f64 * (run.batch_size * run.accumulate) as f64 / n as f64;
                     format!("{seen:.1} passes over {} rows", grouped(n as u64))
