@@ -152,11 +152,25 @@ fn each(kernel: &str, define: impl Fn(&Given<'_>) -> Vec<Vec<f64>>) {
 
 fn widened(words: &[u32], format: u32, index: usize) -> f64 {
     let half = || (words[index / 2] >> (16 * (index % 2))) as u16;
-    f64::from(match format {
-        0 => f32::from_bits(words[index]),
-        1 => half::f16::from_bits(half()).to_f32(),
-        _ => half::bf16::from_bits(half()).to_f32(),
-    })
+    // A block of 64 numbers: its scale, then number i in the i-th group of `bits` bits.
+    let quantised = |bits: usize| {
+        let block = &words[index / 64 * (1 + 2 * bits)..];
+        let at = index % 64 * bits;
+        (f64::from(f32::from_bits(block[0])), block[1 + at / 32] >> (at % 32) & ((1 << bits) - 1))
+    };
+    match format {
+        0 => f64::from(f32::from_bits(words[index])),
+        1 => f64::from(half::f16::from_bits(half()).to_f32()),
+        2 => f64::from(half::bf16::from_bits(half()).to_f32()),
+        3 => {
+            let (scale, number) = quantised(8);
+            scale * f64::from(number as u8 as i8)
+        }
+        _ => {
+            let (scale, place) = quantised(4);
+            scale * f64::from(diablo::kernels::NF4[place as usize])
+        }
+    }
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub mod swiglu;
 pub mod swiglu_grad;
 mod vector;
 
-pub use format::Format;
+pub use format::{Format, NF4};
 
 use crate::device::{Kernel, Op, View};
 
