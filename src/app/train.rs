@@ -179,10 +179,12 @@ impl TrainPage {
             let points = live.held_out.iter().map(|(step, loss)| (*step as f64, *loss)).collect();
             curves.push(Curve { name: "held out".into(), points, colour: t.series[1], look: Look::Dots });
         }
+        // Whole numbers: a steady pace is a straight line, whatever the mean's last bits are.
+        let pace = smoothed(&of(&|m| m.tokens_per_second)).into_iter().map(|(step, rate)| (step, rate.round())).collect();
         let small = [
             ("learning rate", of(&|m| f64::from(m.lr)), t.series[2]),
             ("gradient norm", of(&|m| f64::from(m.grad_norm)), t.series[3]),
-            ("tokens/s", smoothed(&of(&|m| m.tokens_per_second)), t.series[5]),
+            ("tokens/s", pace, t.series[5]),
         ];
         let height = (ui.ctx().content_rect().height() - 420.0).clamp(200.0, 520.0);
         let log = &mut self.log;
