@@ -4,8 +4,8 @@ use super::theme::{Tokens, tokens};
 use eframe::egui::{Color32, Id, Ui};
 use egui_plot::{GridInput, GridMark, HoverPosition, Legend, Line, MarkerShape, Plot, PlotPoints, Points};
 
-/// Points that a curve is drawn with at most, for each point of the screen: its lowest and its highest in two of them.
-const DENSITY: f32 = 1.0;
+/// Points that a curve may always have. A wider plot draws one for each point of its width: the lowest and the highest of two.
+const FEWEST: f32 = 100.0;
 
 /// One curve.
 pub struct Curve {
@@ -48,7 +48,7 @@ pub struct Axes<'a> {
 pub fn show(ui: &mut Ui, axes: &Axes<'_>, curves: Vec<Curve>) {
     let t: &Tokens = tokens(ui);
     let log = axes.log;
-    let most = (DENSITY * ui.available_width()).max(100.0) as usize;
+    let most = ui.available_width().max(FEWEST) as usize;
     let (along, value) = (axes.x.to_owned(), move |y: f64| if log { 10f64.powf(y) } else { y });
     let label = move |at: &HoverPosition<'_>| match at {
         HoverPosition::NearDataPoint { plot_name, position, .. } => {

@@ -297,3 +297,13 @@ fn bytes_outside_are_fetched_in_parts() {
     assert!(memory::read(Path::new("/lost")).is_err());
     assert!(memory::Mapped::open(Path::new("/lost")).expect("opens").part(0..1).is_err());
 }
+
+#[test]
+fn the_end_of_a_file_is_put_anew() {
+    let path = Path::new("/put-behind/metrics.jsonl");
+    memory::put_behind(path, 0, b"one\n").expect("made");
+    memory::put_behind(path, 4, b"two\n").expect("grows");
+    memory::put_behind(path, 4, b"three\n").expect("replaced");
+    assert_eq!(memory::read(path).expect("reads"), b"one\nthree\n");
+    assert_eq!(memory::put_behind(path, 99, b"far").expect_err("a gap").kind(), ErrorKind::UnexpectedEof);
+}
