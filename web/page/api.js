@@ -208,7 +208,10 @@ async function fetched(address, mayLack = false) {
 async function fetchModel(folder) {
   const base = new URL(folder.endsWith("/") ? folder : `${folder}/`, document.baseURI);
   const at = (name) => new URL(name, base);
-  const files = await Promise.all(MODEL_FILES.map(async (name, i) => [name, await fetched(at(name), i >= 2)]));
+  // The first alone: where there is no model at all, the fault names config.json, whichever answer comes first.
+  const [first, ...rest] = MODEL_FILES;
+  const files = [[first, await fetched(at(first))]];
+  files.push(...(await Promise.all(rest.map(async (name) => [name, await fetched(at(name), name !== "tokenizer.json")]))));
   const whole = await fetched(at("model.safetensors"), true);
   if (whole) {
     files.push(["model.safetensors", whole]);
