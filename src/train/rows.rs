@@ -100,7 +100,8 @@ fn tokenise(
     }
 }
 
-/// There is one thread, and the events go out while it works.
+/// The events go out while the rows are read, from the thread that may send them: this one. The pool's other threads, where the
+/// program has any, tell nothing.
 #[cfg(target_arch = "wasm32")]
 fn tokenise(
     rows: &Rows,
@@ -109,18 +110,20 @@ fn tokenise(
     place: &str,
     events: &mut dyn FnMut(Event),
 ) -> Result<(Dataset, Report)> {
-    #[cfg(target_feature = "atomics")]
-    compile_error!("with threads in WebAssembly the events must be sent from the one that has them");
-
-    struct Alone<'a>(std::cell::RefCell<&'a mut dyn FnMut(Event)>);
-    // SAFETY: without atomics WebAssembly has one thread; rayon runs everything on it.
-    unsafe impl Sync for Alone<'_> {}
-    impl Alone<'_> {
+    struct Here<'a> {
+        thread: Option<usize>,
+        events: std::cell::RefCell<&'a mut dyn FnMut(Event)>,
+    }
+    // SAFETY: the events are touched on the thread alone that made this value.
+    unsafe impl Sync for Here<'_> {}
+    impl Here<'_> {
         fn tell(&self, event: Event) {
-            (self.0.borrow_mut())(event);
+            if rayon::current_thread_index() == self.thread {
+                (self.events.borrow_mut())(event);
+            }
         }
     }
-    let events = Alone(events.into());
+    let events = Here { thread: rayon::current_thread_index(), events: events.into() };
     Dataset::build(rows, tokenizer, options, place, &|done, total| {
         events.tell(Event::Tokenizing { done: done as u64, total: total as u64 });
     })

@@ -14,13 +14,17 @@ pub mod tar;
 #[cfg(target_arch = "wasm32")]
 mod line;
 #[cfg(target_arch = "wasm32")]
+#[cfg_attr(target_feature = "atomics", allow(dead_code))]
 pub mod outside;
-#[cfg(target_arch = "wasm32")]
+// Threads are for the worker: its program goes without the app.
+#[cfg(all(target_arch = "wasm32", not(target_feature = "atomics")))]
 pub mod page;
 #[cfg(target_arch = "wasm32")]
 mod picked;
 #[cfg(target_arch = "wasm32")]
 mod proof;
+#[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
+mod threads;
 #[cfg(target_arch = "wasm32")]
 pub mod worker;
 

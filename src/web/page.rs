@@ -5,6 +5,7 @@ use super::protocol::Message;
 use crate::app::DiabloApp;
 use crate::files::memory;
 use js_sys::{Function, Uint8Array};
+use std::cell::RefCell;
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 use std::rc::Rc;
@@ -37,6 +38,11 @@ impl memory::Outside for Beginning {
     }
 }
 
+thread_local! {
+    /// Hears of a fault of the program itself.
+    static BROKE: RefCell<Option<Function>> = const { RefCell::new(None) };
+}
+
 #[wasm_bindgen(js_class = DiabloPage)]
 impl Page {
     /// Begins. `broke` hears of a fault of the program itself, after which the page draws nothing more.
@@ -45,9 +51,12 @@ impl Page {
         outside::install(script);
         let runner = eframe::WebRunner::new();
         let earlier = std::panic::take_hook();
+        BROKE.set(Some(broke));
         std::panic::set_hook(Box::new(move |panic| {
-            // Where the script cannot hear it, the console still does.
-            let _ = broke.call1(&JsValue::NULL, &panic.to_string().into());
+            BROKE.with_borrow(|broke| {
+                // Where the script cannot hear it, the console still does.
+                let _ = broke.as_ref().map(|broke| broke.call1(&JsValue::NULL, &panic.to_string().into()));
+            });
             earlier(panic);
         }));
         Self { runner }

@@ -39,6 +39,21 @@ pub struct Worker {
     speaker: RefCell<Option<Rc<Speaker>>>,
 }
 
+thread_local! {
+    /// Hears of a fault of the program itself on this thread.
+    static VOICE: RefCell<Option<Function>> = const { RefCell::new(None) };
+}
+
+/// Has faults on this thread told through `post`.
+pub(super) fn speak_through(post: Function) {
+    VOICE.set(Some(post));
+}
+
+fn say(post: &Function, message: &Message, bytes: &JsValue) {
+    // A page that is gone hears nothing, and there is nobody to tell.
+    let _ = post.call2(&JsValue::NULL, &message.to_json().into(), bytes);
+}
+
 /// What the script around the program does for it.
 struct Outside {
     post: Function,
@@ -51,8 +66,7 @@ impl Outside {
     }
 
     fn say_with(&self, message: &Message, bytes: &JsValue) {
-        // A page that is gone hears nothing, and there is nobody to tell.
-        let _ = self.post.call2(&JsValue::NULL, &message.to_json().into(), bytes);
+        say(&self.post, message, bytes);
     }
 
     /// Lets the browser do what waits: messages, answers of the device.
@@ -96,12 +110,17 @@ impl Worker {
     /// that wait were brought.
     #[wasm_bindgen(constructor)]
     pub fn new(post: Function, turn: Function) -> Self {
-        let outside = Rc::new(Outside { post: post.clone(), turn: turn.clone() });
-        std::panic::set_hook(Box::new(move |panic| {
+        speak_through(post.clone());
+        std::panic::set_hook(Box::new(|panic| {
             let what = format!("the program broke down: {panic}");
             let hint = "please report it; what was saved is whole".to_owned();
-            Outside { post: post.clone(), turn: turn.clone() }.say(&Message::Failed { what, hint, fatal: true });
+            VOICE.with_borrow(|voice| {
+                if let Some(post) = voice {
+                    say(post, &Message::Failed { what, hint, fatal: true }, &JsValue::UNDEFINED);
+                }
+            });
         }));
+        let outside = Rc::new(Outside { post, turn });
         outside.say(&Message::Ready { version: env!("CARGO_PKG_VERSION").to_owned() });
         Self { outside, run: RefCell::default(), held: Cell::default(), speaker: RefCell::default() }
     }

@@ -2,6 +2,8 @@
 // diablo.d.ts has the types.
 
 const SCRIPT = new URL("__SCRIPT__", import.meta.url);
+/** The script of a worker with threads, where the build has one. */
+const THREADS_SCRIPT = "__THREADS_SCRIPT__";
 
 /** What a model's folder may hold beside its weights; the first two must be there. */
 const MODEL_FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"];
@@ -25,12 +27,18 @@ export class Diablo extends EventTarget {
 
   constructor() {
     super();
-    this.#worker = new Worker(SCRIPT, { type: "module", name: "diablo" });
-    this.#worker.addEventListener("message", ({ data }) => {
+    const script = THREADS_SCRIPT && sharesMemory() ? new URL(THREADS_SCRIPT, import.meta.url) : SCRIPT;
+    this.#worker = new Worker(script, { type: "module", name: "diablo" });
+    const listen = ({ data }) => {
+      if (data.port) {
+        data.port.onmessage = listen;
+        return;
+      }
       const message = JSON.parse(data.text);
       const detail = data.bytes ? { ...message, bytes: data.bytes } : message;
       this.dispatchEvent(new CustomEvent(message.event ?? message.message, { detail }));
-    });
+    };
+    this.#worker.addEventListener("message", listen);
     this.#worker.addEventListener("error", (event) => this.#broke(event.message || "the worker cannot be started"));
   }
 

@@ -1,6 +1,9 @@
 // The page: starts the worker and the app, brings the one's messages to the other, and does for the app what only a script can.
 // Every message of the worker is also an event of the document.
 
+/** The script of a worker with threads, where the build has one. */
+const THREADS_SCRIPT = "__THREADS_SCRIPT__";
+
 function runPage() {
   const canvas = document.getElementById("app");
   const notice = document.getElementById("notice");
@@ -10,9 +13,12 @@ function runPage() {
   // What the worker says before the app can hear it.
   let early = [];
 
-  function startWorker() {
-    worker = new Worker(import.meta.url, { type: "module", name: "diablo" });
-    worker.addEventListener("message", ({ data }) => hear(data));
+  // Without threads after a fault: they may be its cause.
+  function startWorker(threads = sharesMemory()) {
+    const script = threads ? THREADS_SCRIPT : "";
+    worker = new Worker(script ? new URL(script, import.meta.url) : import.meta.url, { type: "module", name: "diablo" });
+    const listen = ({ data }) => (data.port ? (data.port.onmessage = listen) : hear(data));
+    worker.addEventListener("message", listen);
     worker.addEventListener("error", (event) => tell(`the worker cannot be started: ${event.message || "no reason given"}; reload the page`));
   }
 
@@ -103,7 +109,7 @@ function runPage() {
     document.dispatchEvent(new CustomEvent("diablo", { detail: { ...message, bytes: data.bytes } }));
     if (message.message === "failed" && message.fatal) {
       worker.terminate();
-      startWorker();
+      startWorker(false);
       worker.postMessage({ files: given });
     }
   }

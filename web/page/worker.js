@@ -19,6 +19,8 @@ function runWorker() {
 
   async function begin() {
     heap = (await __wbg_init()).memory;
+    // Only in the program that has them.
+    if (typeof startPool === "function") await startPool(heap);
     const storage = await openStorage();
     // A message to itself comes after those that wait: by then they were brought.
     const { port1, port2 } = new MessageChannel();

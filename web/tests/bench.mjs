@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { browse, open, serve } from "./harness.mjs";
@@ -44,10 +44,12 @@ async function natively(device, environment) {
 const server = await serve();
 const browser = await browse();
 try {
-  async function onThePage(device, round) {
-    const { train, until, heard, check } = await open(browser.context, server.origin);
+  async function onThePage(device, round, threads) {
+    // One thread where the page cannot tell that memory may be shared.
+    const before = threads ? () => {} : () => Object.defineProperty(globalThis, "crossOriginIsolated", { value: false });
+    const { train, until, heard, check } = await open(browser.context, server.origin, "/", undefined, before);
     await until("storage", 60);
-    await train({ ...options, model: "/demo/model", data: "/demo/train.jsonl", out: `/runs/${device}${round}`, eval_data: null, eval_every: null, device });
+    await train({ ...options, model: "/demo/model", data: "/demo/train.jsonl", out: `/runs/${device}${round}${threads}`, eval_data: null, eval_every: null, device });
     await until("ended", 600);
     const rate = pace(await heard("step"));
     await check();
@@ -60,11 +62,11 @@ try {
   };
   console.log(`the demo, DiaBlo, 16 x 64 tokens; the best of ${ROUNDS} medians over ${steps - WARM_UP} steps; tokens a second`);
   console.log(`${"".padEnd(34)}${"page".padStart(9)}${"native".padStart(9)}${"ratio".padStart(7)}`);
-  const rows = [["CPU executor, one thread", "cpu", { RAYON_NUM_THREADS: "1" }]];
-  if (icd) rows.push(["WebGPU and Vulkan on SwiftShader", "gpu", { VK_DRIVER_FILES: icd }]);
+  const rows = [["CPU executor, one thread", "cpu", { RAYON_NUM_THREADS: "1" }, false], [`CPU executor, ${availableParallelism()} threads`, "cpu", {}, true]];
+  if (icd) rows.push(["WebGPU and Vulkan on SwiftShader", "gpu", { VK_DRIVER_FILES: icd }, true]);
   else console.log("skipped: the browser's vk_swiftshader_icd.json was not found");
-  for (const [name, device, environment] of rows) {
-    const page = await best((round) => onThePage(device, round));
+  for (const [name, device, environment, threads] of rows) {
+    const page = await best((round) => onThePage(device, round, threads));
     const native = await best(() => natively(device, environment));
     console.log(`${name.padEnd(34)}${page.toFixed(0).padStart(9)}${native.toFixed(0).padStart(9)}${(page / native).toFixed(2).padStart(7)}`);
   }

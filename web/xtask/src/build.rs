@@ -12,10 +12,25 @@ const PROFILE: &str = "wasm-release";
 /// What a visitor downloads before the first step, compressed and without the demo's model.
 const MOST_COMPRESSED: usize = 8_000_000;
 
-/// The parts of the one script, in order, after the bindings.
-const SCRIPTS: [&str; 3] = ["storage.js", "worker.js", "page.js"];
+/// The parts of the page's script, in order, after the bindings.
+const SCRIPTS: &[&str] = &["storage.js", "worker.js", "shares.js", "page.js"];
+/// The parts of the script of a worker with threads.
+const THREADS_SCRIPTS: &[&str] = &["storage.js", "worker.js", "threads.js"];
+/// What a program whose memory is shared has to be compiled and linked with.
+const THREADS_FLAGS: [&str; 8] = [
+    "-Ctarget-feature=+simd128,+atomics,+bulk-memory",
+    "-Clink-arg=--shared-memory",
+    "-Clink-arg=--max-memory=4294967296",
+    "-Clink-arg=--import-memory",
+    "-Clink-arg=--export=__wasm_init_tls",
+    "-Clink-arg=--export=__tls_size",
+    "-Clink-arg=--export=__tls_align",
+    "-Clink-arg=--export=__tls_base",
+];
 /// What other pages import.
 const API: &str = "diablo.js";
+/// Its parts.
+const API_SCRIPTS: &[&str] = &["api.js", "shares.js"];
 /// The demo's files, below assets/demo.
 const DEMO: [&str; 6] = [
     "model/config.json",
@@ -28,25 +43,46 @@ const DEMO: [&str; 6] = [
 
 /// Builds the page.
 pub fn build(folders: &Folders) -> Result<()> {
-    let bindings = bind(&compile(&folders.root)?)?;
+    let bindings = bind(&compile(&folders.root, false)?)?;
+    let threads = match std_source(&folders.root) {
+        Ok(()) => Some(bind(&compile(&folders.root, true)?)?),
+        Err(why) => {
+            println!("the page will compute on one thread of the processor: {why}");
+            None
+        }
+    };
     let mut dist = Dist { folder: folders.dist.clone(), files: Vec::new() };
 
-    let wasm = dist.hashed("diablo.wasm", bindings.wasm);
     let mut demo = serde_json::Map::new();
     for name in DEMO {
         let bytes = read(&folders.root.join("assets/demo").join(name))?;
         let file = dist.hashed(&format!("demo-{}", name.replace('/', "-")), bytes);
         demo.insert(name.into(), file.into());
     }
-    let mut script = fill(&bindings.script, BINDINGS_WASM, &format!("./{}", file_name(&wasm)))?;
-    // In a block of their own, so that their names and the bindings' do not meet.
-    let parts = SCRIPTS.map(|name| read_text(&folders.page.join(name)));
-    let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
-    script.push_str(&format!("\n{{\n{}\n}}\n", parts.join("\n")));
-    let script = fill(&script, "__DEMO_FILES__", &serde_json::to_string(&demo)?)?;
+    let demo = serde_json::to_string(&demo)?;
+    let script_of = |dist: &mut Dist, name: &str, bindings: Bindings, parts: &[&str]| -> Result<String> {
+        let wasm = dist.hashed(&format!("{name}.wasm"), bindings.wasm);
+        let script = fill(&bindings.script, BINDINGS_WASM, &format!("./{}", file_name(&wasm)))?;
+        let parts = joined(&folders.page, parts)?;
+        // In a block of their own, so that their names and the bindings' do not meet.
+        fill(&format!("{script}\n{{\n{parts}\n}}\n"), "__DEMO_FILES__", &demo)
+    };
+    let with_threads = match threads {
+        Some(threads) => {
+            let script = script_of(&mut dist, "diablo-threads", threads, THREADS_SCRIPTS)?;
+            Some(dist.hashed("diablo-threads.js", script.into_bytes()))
+        }
+        None => None,
+    };
+    let types = bindings.types.clone();
+    let script = script_of(&mut dist, "diablo", bindings, SCRIPTS)?;
+    let beside = with_threads.as_deref().map(|name| format!("./{}", file_name(name))).unwrap_or_default();
+    let script = fill(&script, "__THREADS_SCRIPT__", &beside)?;
     let script = dist.hashed("diablo.js", script.into_bytes());
     // Under a name that stays: other pages import it.
-    let api = fill(&read_text(&folders.page.join("api.js"))?, "__SCRIPT__", &format!("./{script}"))?;
+    let api = fill(&joined(&folders.page, API_SCRIPTS)?, "__SCRIPT__", &format!("./{script}"))?;
+    let below = with_threads.as_deref().map(|name| format!("./{name}")).unwrap_or_default();
+    let api = fill(&api, "__THREADS_SCRIPT__", &below)?;
     dist.add(API, api.into_bytes());
     let example = fill(&read_text(&folders.page.join("example.js"))?, "__API__", &format!("../{API}"))?;
     let example = dist.hashed("example.js", example.into_bytes());
@@ -64,12 +100,12 @@ pub fn build(folders: &Folders) -> Result<()> {
     dist.add("service-worker.js", offline.into_bytes());
     dist.add("_headers", policy::headers_file().into_bytes());
     dist.add("diablo.d.ts", read(&folders.page.join("api.d.ts"))?);
-    dist.add("bindings.d.ts", bindings.types.into_bytes());
+    dist.add("bindings.d.ts", types.into_bytes());
     dist.write()
 }
 
-/// The crate as WebAssembly; the path of the program.
-fn compile(root: &Path) -> Result<PathBuf> {
+/// The crate as WebAssembly, for one thread or for many; the path of the program.
+fn compile(root: &Path, threads: bool) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target_folder = {
         let output = Command::new(&cargo).args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(root).output()?;
@@ -82,17 +118,49 @@ fn compile(root: &Path) -> Result<PathBuf> {
     if more.is_empty() {
         add_target(root)?;
     }
-    println!("compiling to WebAssembly");
+    println!("compiling to WebAssembly{}", if threads { ", with threads" } else { "" });
     let mut command = Command::new(&cargo);
-    command.args(["build", "--quiet", "--bin", "diablo", "--target", TARGET, "--profile", PROFILE]).args(more.split_whitespace());
-    if let Some(rustc) = std::env::var_os("DIABLO_WASM_RUSTC") {
+    command.args(["build", "--quiet", "--bin", "diablo", "--target", TARGET, "--profile", PROFILE]);
+    let rustc = std::env::var_os("DIABLO_WASM_RUSTC");
+    if threads || rustc.is_some() {
         // Building the standard library is for nightly compilers; this lets a stable one.
-        command.env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1");
+        command.env("RUSTC_BOOTSTRAP", "1");
+    }
+    if let Some(rustc) = rustc {
+        command.env("RUSTC", rustc);
+    }
+    let mut target_folder = target_folder;
+    if threads {
+        // The standard library that comes with the target knows no threads.
+        target_folder.push("wasm-threads");
+        command.args(["-Zbuild-std=std,panic_abort", "--target-dir"]).arg(&target_folder);
+        command.env("CARGO_ENCODED_RUSTFLAGS", THREADS_FLAGS.join("\x1f"));
+    } else {
+        command.args(more.split_whitespace());
     }
     let status = command.current_dir(root).status()?;
     ensure!(status.success(), "the crate does not compile to WebAssembly");
     let program = target_folder.join(TARGET).join(PROFILE).join("diablo.wasm");
     optimise(&program)
+}
+
+/// Finds the standard library's source, which threads need, or asks rustup for it; otherwise why there is none.
+fn std_source(root: &Path) -> Result<()> {
+    if std::env::var_os("DIABLO_WASM_RUSTC").is_some() {
+        // .ci/wasm-std.sh has installed it.
+        return Ok(());
+    }
+    if std::env::var_os("DIABLO_WASM_THREADS").is_some_and(|set| set == "off") {
+        bail!("DIABLO_WASM_THREADS is off");
+    }
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).current_dir(root).output()?;
+    let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
+    if sysroot.join("lib/rustlib/src/rust/library/Cargo.lock").is_file() {
+        return Ok(());
+    }
+    let added = Command::new("rustup").args(["component", "add", "rust-src"]).current_dir(root).status();
+    ensure!(added.is_ok_and(|status| status.success()), "Rust's own source is not installed: `rustup component add rust-src`");
+    Ok(())
 }
 
 /// Asks rustup for the target where it is not there.
@@ -229,6 +297,12 @@ fn file_name(path: &str) -> &str {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| path.display().to_string())
+}
+
+/// The texts of several files of a folder, one after the other.
+fn joined(folder: &Path, names: &[&str]) -> Result<String> {
+    let parts = names.iter().map(|name| read_text(&folder.join(name)));
+    Ok(parts.collect::<Result<Vec<_>>>()?.join("\n"))
 }
 
 fn read_text(path: &Path) -> Result<String> {
