@@ -240,4 +240,5 @@ cases! {
     llama3_bf16_accumulate: "llama3-bf16-accumulate",
     qwen2_diablo: "qwen2-diablo",
     qwen3_diablo: "qwen3-diablo",
+    gemma3_diablo: "gemma3-diablo",
 }
