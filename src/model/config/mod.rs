@@ -31,6 +31,8 @@ pub enum Family {
     Qwen2,
     /// `Qwen3ForCausalLM`: Llama with an RMS norm over each head of q and k.
     Qwen3,
+    /// `MistralForCausalLM`: Llama with a sliding window in every layer (the first release) or in none.
+    Mistral,
     /// `Gemma3ForCausalLM`: as Qwen3, with norms behind each half too, layers with a sliding window among the others, and gelu.
     Gemma3,
 }
@@ -148,13 +150,13 @@ impl ModelConfig {
         }
         let head_dim = read::head_dim(&keys, architecture, hidden_size, num_attention_heads)?;
 
-        // The defaults are those of LlamaConfig, Qwen2Config, Qwen3Config and Gemma3TextConfig. The base class's own default for
+        // The defaults are those of LlamaConfig, Qwen2Config, Qwen3Config, MistralConfig and Gemma3TextConfig. The base class's own default for
         // tying (true in transformers 4) never applies: all of them override it.
         let llama = architecture == Family::Llama;
         let gemma = architecture == Family::Gemma3;
         let sliding = read::sliding(&keys, architecture, num_hidden_layers)?;
         let ropes = if gemma { rope::by_layer_type(&keys)? } else { (rope::one(&keys)?, None) };
-        let attention_bias = keys.bool("attention_bias")? && architecture != Family::Qwen2;
+        let attention_bias = keys.bool("attention_bias")? && !matches!(architecture, Family::Qwen2 | Family::Mistral);
         let config = Self {
             architecture,
             vocab_size,

@@ -8,10 +8,11 @@ use crate::error::Result;
 
 /// The architectures that are known: transformers' class, the class of the bare decoder, which saving that alone writes, and
 /// `model_type`.
-const KNOWN: [(Family, &str, &str, &str); 4] = [
+const KNOWN: [(Family, &str, &str, &str); 5] = [
     (Family::Llama, "LlamaForCausalLM", "LlamaModel", "llama"),
     (Family::Qwen2, "Qwen2ForCausalLM", "Qwen2Model", "qwen2"),
     (Family::Qwen3, "Qwen3ForCausalLM", "Qwen3Model", "qwen3"),
+    (Family::Mistral, "MistralForCausalLM", "MistralModel", "mistral"),
     (Family::Gemma3, "Gemma3ForCausalLM", "Gemma3TextModel", "gemma3_text"),
 ];
 
@@ -111,13 +112,17 @@ pub(super) fn attention_scale(keys: &Keys, architecture: Family, head_dim: usize
 
 /// The window, and which layers have it.
 pub(super) fn sliding(keys: &Keys, architecture: Family, layers: usize) -> Result<Option<(usize, Vec<bool>)>> {
-    if architecture != Family::Gemma3 {
-        return Ok(None);
-    }
-    let window = match keys.map.get("sliding_window") {
-        Some(Value::Null) => return Err(keys.error("sliding_window", "must be a whole number, not null", "")),
-        _ => keys.size("sliding_window", Some(4096), 1 << 30)?,
+    let absent = match (architecture, keys.map.get("sliding_window")) {
+        (Family::Mistral, Some(Value::Null)) => return Ok(None),
+        (Family::Gemma3, Some(Value::Null)) => None,
+        (Family::Mistral | Family::Gemma3, _) => Some(4096),
+        // Qwen has the key too; there use_sliding_window decides, and that is refused.
+        (Family::Llama | Family::Qwen2 | Family::Qwen3, _) => return Ok(None),
     };
+    let window = keys.size("sliding_window", absent, 1 << 30)?;
+    if architecture == Family::Mistral {
+        return Ok(Some((window, vec![true; layers])));
+    }
     let sliding = match keys.get("layer_types") {
         // transformers before 4.53 wrote the distance of full layers alone.
         None => {
@@ -148,7 +153,7 @@ pub(super) fn context(architecture: Family) -> usize {
     match architecture {
         Family::Llama => 2048,
         Family::Qwen2 | Family::Qwen3 => 32_768,
-        Family::Gemma3 => 131_072,
+        Family::Mistral | Family::Gemma3 => 131_072,
     }
 }
 
@@ -156,7 +161,7 @@ pub(super) fn context(architecture: Family) -> usize {
 pub(super) fn bos(keys: &Keys, architecture: Family) -> Result<Option<u32>> {
     match keys.map.get("bos_token_id") {
         None => Ok(match architecture {
-            Family::Llama => Some(1),
+            Family::Llama | Family::Mistral => Some(1),
             Family::Gemma3 => Some(2),
             Family::Qwen2 | Family::Qwen3 => None,
         }),
@@ -169,7 +174,7 @@ pub(super) fn bos(keys: &Keys, architecture: Family) -> Result<Option<u32>> {
 pub(super) fn eos(keys: &Keys, architecture: Family) -> Result<Vec<u32>> {
     match keys.map.get("eos_token_id") {
         None => Ok(match architecture {
-            Family::Llama => vec![2],
+            Family::Llama | Family::Mistral => vec![2],
             Family::Gemma3 => vec![1],
             Family::Qwen2 | Family::Qwen3 => Vec::new(),
         }),

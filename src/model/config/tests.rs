@@ -190,10 +190,22 @@ fn an_unknown_architecture_is_answered_with_the_known_ones() {
     let nothing = with("", json!({"architectures": null})).expect_err("unknown");
     for error in [unknown, by_type, nothing] {
         let hint = error.hint().expect("a hint");
-        for known in ["LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Gemma3ForCausalLM"] {
+        for known in ["LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM", "Gemma3ForCausalLM"] {
             assert!(hint.contains(known), "{hint}");
         }
     }
+}
+
+#[test]
+fn mistral_s_window_is_in_every_layer_or_in_none() {
+    let mistral = |changes| with("MistralForCausalLM", changes).expect("valid");
+    let first = mistral(json!({"head_dim": 32}));
+    assert_eq!((first.window(0), first.window(1), first.head_dim, first.max_position_embeddings), (Some(4096), Some(4096), 32, 131_072));
+    assert_eq!(mistral(json!({"sliding_window": 7})).window(1), Some(7));
+    let later = mistral(json!({"sliding_window": null, "attention_bias": true}));
+    assert_eq!((later.window(0), later.sliding_window, later.qkv_bias, later.local_rope), (None, None, false, None));
+    let error = with("MistralForCausalLM", json!({"sliding_window": 0})).expect_err("no token would be seen").to_string();
+    assert!(error.contains("sliding_window"), "{error}");
 }
 
 fn gemma(changes: Value) -> ModelConfig {
