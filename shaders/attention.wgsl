@@ -71,6 +71,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         }
     }
     if thread == 0u {
-        stats[((row * params.queries + token) * params.heads + head) * 2u] = select(0.0, largest + log(total), seen);
+        stats[((row * params.queries + token) * params.heads + head) * 2u] = select(0.0, largest + logarithm(total), seen);
     }
 }

@@ -1,10 +1,11 @@
-// dtable[id, :] += sum of dy over the positions that hold id. The host sorts positions by token, so that every row of the table
+// dtable[id, :] += scale * sum of dy over the positions that hold id. The host sorts positions by token, so that every row of the table
 // has one owner and a fixed order of addition: no atomics.
 struct Params {
     hidden: u32,
     first_row: u32,
     rows: u32,
     groups: u32,
+    scale: f32,
 }
 @group(0) @binding(0) var<storage, read> ids: array<u32>;    // [groups] distinct tokens
 @group(0) @binding(1) var<storage, read> starts: array<u32>; // [groups + 1] into `order`; an unused group is empty
@@ -34,6 +35,6 @@ fn main(
         for (var i = begin; i < end; i++) {
             sum += dy[order[i] * params.hidden + column];
         }
-        dtable[(id - params.first_row) * params.hidden + column] += sum;
+        dtable[(id - params.first_row) * params.hidden + column] += params.scale * sum;
     }
 }

@@ -17,12 +17,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Every architecture, f32 and bf16, tied and untied, and a real checkpoint that stores its tied table under the head's name.
-const MODELS: [&str; 5] = [
+const MODELS: [&str; 6] = [
     "reference/llama-lora/model",
     "reference/qwen2-diablo/model",
     "reference/qwen3-diablo/model",
     "reference/llama3-bf16-accumulate/model",
     "real/tinystories-656k",
+    "reference/gemma3-diablo/model",
 ];
 
 /// What every test trains on.
@@ -367,6 +368,11 @@ fn llama3_in_bf16() {
 #[test]
 fn table_under_the_heads_name() {
     check(MODELS[4]);
+}
+
+#[test]
+fn gemma3_with_norms_behind_each_half() {
+    check(MODELS[5]);
 }
 
 /// A base in several files, its names without `model.` in front, merges to the same numbers.

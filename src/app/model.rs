@@ -223,6 +223,7 @@ fn explain(ui: &mut Ui, shared: &mut Shared) {
                 ("Llama", "Llama, SmolLM2, TinyLlama and others of that shape".into()),
                 ("Qwen2", "Qwen2, Qwen2.5".into()),
                 ("Qwen3", "Qwen3 (dense)".into()),
+                ("Gemma", "Gemma 3 for text: 270M, 1B".into()),
                 ("Precision", "f32, bf16 or f16, kept as it is".into()),
             ],
         );

@@ -7,7 +7,7 @@ use crate::data::{Dataset, Sample};
 use crate::device::{Device, Session, View};
 use crate::error::Result;
 use crate::kernels::adamw::AdamW;
-use crate::kernels::{Format, METRIC_WORDS, rope};
+use crate::kernels::{Format, METRIC_WORDS};
 use crate::model::inputs::Scalars;
 use crate::model::{ModelConfig, Source};
 use crate::random::Random;
@@ -92,8 +92,7 @@ impl LoadedStep {
         let mut session = pollster::block_on(device.load(&program.layout, &program.plans))?;
         source.load(&mut session, &program.weights, 1, &mut |_, _| ())?;
         program.adapter.initialise(&mut session, 1)?;
-        let table = rope::table(&case.config.rope.inverse_frequencies(case.config.head_dim), case.seq);
-        session.write_f32(program.inputs.rope, &table)?;
+        program.inputs.upload_rope(&mut session, &case.config)?;
         let mut random = Random::new(2);
         let samples = (0..case.rows)
             .map(|row| Sample {

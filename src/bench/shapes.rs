@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::model::ModelConfig;
 
 /// Name, and its config.json's keys.
-const SHAPES: [(&str, &str); 4] = [
+const SHAPES: [(&str, &str); 5] = [
     (
         "tinystories-656k",
         r#"{"architectures":["LlamaForCausalLM"],"vocab_size":2048,"hidden_size":128,"intermediate_size":384,"num_hidden_layers":2,
@@ -16,6 +16,13 @@ const SHAPES: [(&str, &str); 4] = [
         r#"{"architectures":["LlamaForCausalLM"],"vocab_size":49152,"hidden_size":576,"intermediate_size":1536,"num_hidden_layers":30,
 "num_attention_heads":9,"num_key_value_heads":3,"rms_norm_eps":1e-5,"rope_theta":100000.0,"tie_word_embeddings":true,
 "max_position_embeddings":8192,"hidden_act":"silu"}"#,
+    ),
+    (
+        "gemma-3-270m",
+        r#"{"architectures":["Gemma3ForCausalLM"],"vocab_size":262144,"hidden_size":640,"intermediate_size":2048,"num_hidden_layers":18,
+"num_attention_heads":4,"num_key_value_heads":1,"head_dim":256,"rms_norm_eps":1e-6,"rope_theta":1000000.0,
+"rope_local_base_freq":10000.0,"sliding_window":512,"query_pre_attn_scalar":256,"tie_word_embeddings":true,
+"max_position_embeddings":32768,"hidden_activation":"gelu_pytorch_tanh"}"#,
     ),
     (
         "qwen3-0.6b",
@@ -55,6 +62,6 @@ mod tests {
     #[test]
     fn sizes_are_those_published() {
         let sizes: Vec<u64> = names().map(|n| named(n).expect("a shape").num_parameters()).collect();
-        assert_eq!(sizes, [656_000, 134_515_008, 596_049_920, 1_235_814_400]);
+        assert_eq!(sizes, [656_000, 134_515_008, 268_098_176, 596_049_920, 1_235_814_400]);
     }
 }

@@ -25,7 +25,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Architecture: tinystories-656k, smollm2-135m, qwen3-0.6b, llama-3.2-1b
+    /// Architecture: tinystories-656k, smollm2-135m, gemma-3-270m, qwen3-0.6b, llama-3.2-1b
     #[arg(long, value_name = "NAME")]
     shape: Option<String>,
     /// What trains

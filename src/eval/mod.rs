@@ -6,7 +6,6 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::generate::{Decoder, Sampler, Sampling};
 use crate::kernels::adamw::AdamW;
-use crate::kernels::rope;
 use crate::model::Source;
 use crate::train::heldout::{self, Loss};
 use crate::train::program::{Program, Shape};
@@ -126,8 +125,7 @@ async fn score_loss(
     if let Some(adapter) = adapter {
         adapter.upload(&mut session, &program.arena, "the adapter")?;
     }
-    session
-        .write_f32(program.inputs.rope, &rope::table(&config.rope.inverse_frequencies(config.head_dim), program.inputs.positions_known))?;
+    program.inputs.upload_rope(&mut session, config)?;
     let loss = heldout::loss(&mut session, &program, &data, options.batch_size, &mut |done, total| {
         events(Event::Progress { what: "scoring loss".into(), done: done as u64, total: total as u64 });
     })

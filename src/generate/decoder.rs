@@ -5,7 +5,7 @@ use crate::data::Tokenizer;
 use crate::device::{Device, Layout, Session};
 use crate::error::Result;
 use crate::generate::{Continuation, Sampler, continue_tokens};
-use crate::kernels::{Format, rope};
+use crate::kernels::Format;
 use crate::model::decoding::{Decoding, PIECE};
 use crate::model::{Arena, Inputs, ModelConfig, Source, Weights};
 
@@ -42,8 +42,7 @@ impl Decoder {
         let weights = Weights::declare(&config, &mut layout, None, format);
         let mut session = device.load(&layout, &[]).await?;
         source.load(&mut session, &weights, 0, progress)?;
-        let table = rope::table(&config.rope.inverse_frequencies(config.head_dim), inputs.positions_known);
-        session.write_f32(inputs.rope, &table)?;
+        inputs.upload_rope(&mut session, &config)?;
         let mut decoder = Self { session, layout, config, weights, inputs, capacity, voices: Vec::new(), active: 0 };
         decoder.add(adapter).await?;
         Ok(decoder)

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 /// `shaders/attention.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "attention",
-    source: shader!("attention", "exponential", "attention"),
+    source: shader!("attention", "exponential", "logarithm", "attention"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
     run,
 };

@@ -12,6 +12,8 @@ use super::embedding::embedding;
 use super::embedding_grad::{Groups, embedding_grad};
 use super::fill::fill;
 use super::gather_rows::gather_rows;
+use super::glu::glu;
+use super::glu_grad::glu_grad;
 use super::loss_sum::loss_sum;
 use super::matmul::{Diagonal, MatMul, Matrix};
 use super::rms_norm::rms_norm;
@@ -20,9 +22,7 @@ use super::rms_norm_weight_grad::rms_norm_weight_grad;
 use super::rope::{rope, table};
 use super::scatter_rows::scatter_rows;
 use super::sum_squares::{PARTIALS, sum_squares};
-use super::swiglu::swiglu;
-use super::swiglu_grad::swiglu_grad;
-use super::{Format, INPUT_WORDS, METRIC_WORDS, NONE, inputs, metrics};
+use super::{Activation, Format, INPUT_WORDS, METRIC_WORDS, NONE, inputs, metrics};
 use crate::device::{Category, Device, Layout, Limits, Op, Plan, PlanBuilder, View};
 use crate::error::Result;
 
@@ -259,13 +259,16 @@ fn elementwise(cases: &mut Vec<Case>) {
     for count in SIZES {
         // 100 is far beyond where e^-x overflows or vanishes.
         for scale in [4.0, 100.0] {
-            let mut b = CaseBuilder::new(count as u32);
-            let (gate, up, y) = (b.floats(count, scale), b.floats(count, 1.0), b.noisy_output(count));
-            cases.push(b.finish(format!("count {count}, gate to {scale}"), SUMMED, swiglu(gate, up, y, count)));
-            let mut b = CaseBuilder::new(count as u32);
-            let (dy, gate, up) = (b.floats(count, 1.0), b.floats(count, scale), b.noisy_output(count));
-            b.output(gate, count);
-            cases.push(b.finish(format!("count {count}, gate to {scale}"), SUMMED, swiglu_grad(dy, gate, up, count)));
+            for activation in Activation::ALL {
+                let name = format!("{activation:?}, count {count}, gate to {scale}");
+                let mut b = CaseBuilder::new(count as u32);
+                let (gate, up, y) = (b.floats(count, scale), b.floats(count, 1.0), b.noisy_output(count));
+                cases.push(b.finish(&name, SUMMED, glu(activation, gate, up, y, count)));
+                let mut b = CaseBuilder::new(count as u32);
+                let (dy, gate, up) = (b.floats(count, 1.0), b.floats(count, scale), b.noisy_output(count));
+                b.output(gate, count);
+                cases.push(b.finish(&name, SUMMED, glu_grad(activation, dy, gate, up, count)));
+            }
         }
         for (p, accumulate) in [(0.0, false), (0.1, true), (0.5, false), (0.9, true)] {
             let mut b = CaseBuilder::new(count as u32);
@@ -297,7 +300,12 @@ fn normalisation(cases: &mut Vec<Case>) {
     for (rows, width) in shapes.into_iter().chain([(70_000, 3)]) {
         let mut b = CaseBuilder::new(rows as u32);
         let (x, w, y) = (b.floats(rows * width, 2.0), b.floats(width, 1.0), b.noisy_output(rows * width));
-        cases.push(b.finish(format!("{rows} rows of {width}"), SUMMED, rms_norm(x, w, y, rows, width, EPS)));
+        cases.push(b.finish(format!("{rows} rows of {width}"), SUMMED, rms_norm(x, w, None, y, rows, width, EPS, 0.0)));
+        let mut b = CaseBuilder::new(rows as u32);
+        let (x, w, y) = (b.floats(rows * width, 2.0), b.floats(width, 1.0), b.noisy_output(rows * width));
+        let residual = b.floats(rows * width, 3.0);
+        let name = format!("{rows} rows of {width}, offset 1, residual");
+        cases.push(b.finish(name, SUMMED, rms_norm(x, w, Some(residual), y, rows, width, EPS, 1.0)));
         for accumulate in [false, true] {
             if rows > 1000 && accumulate {
                 continue;
@@ -305,8 +313,10 @@ fn normalisation(cases: &mut Vec<Case>) {
             let mut b = CaseBuilder::new(rows as u32);
             let (x, w, dy) = (b.floats(rows * width, 2.0), b.floats(width, 1.0), b.floats(rows * width, 1.0));
             let (dx, r) = (b.noisy_output(rows * width), b.noisy_output(rows));
-            let op = rms_norm_grad(x, w, dy, dx, r, rows, width, EPS, accumulate);
-            cases.push(b.finish(format!("{rows} rows of {width}, accumulate {accumulate}"), SUMMED, op));
+            // Both offsets, each with one of the flags.
+            let offset = if accumulate { 1.0 } else { 0.0 };
+            let op = rms_norm_grad(x, w, dy, dx, r, rows, width, EPS, offset, accumulate);
+            cases.push(b.finish(format!("{rows} rows of {width}, offset {offset}, accumulate {accumulate}"), SUMMED, op));
         }
         if rows > 1000 {
             continue;
@@ -329,8 +339,10 @@ fn rows(cases: &mut Vec<Case>) {
                 let mut b = CaseBuilder::new(hidden as u32);
                 let ids: Vec<u32> = (0..tokens).map(|_| b.below(40) as u32).collect();
                 let (ids, rows, y) = (b.words(&ids), b.weight(count * hidden, format), b.noisy_output(tokens * hidden));
-                let name = format!("{tokens} tokens of {hidden}, {format:?}, table rows {first}+{count}");
-                cases.push(b.finish(name, 0.0, embedding(ids, rows, format, first, count, y, tokens, hidden)));
+                let scale = if first == 0 { 1.0 } else { 25.25 };
+                let name = format!("{tokens} tokens of {hidden}, {format:?}, table rows {first}+{count}, times {scale}");
+                let tolerance = if first == 0 { 0.0 } else { CLOSE };
+                cases.push(b.finish(name, tolerance, embedding(ids, rows, format, first, count, y, tokens, hidden, scale)));
             }
         }
     }
@@ -360,8 +372,9 @@ fn rows(cases: &mut Vec<Case>) {
             let (ids, starts, order) = groups(&tokens, capacity);
             let groups = Groups { ids: b.words(&ids), starts: b.words(&starts), order: b.words(&order), groups: capacity };
             let (dy, dtable) = (b.floats(positions * hidden, 1.0), b.noisy_output(count * hidden));
-            let name = format!("{positions} positions of {hidden}, {capacity} groups, table rows {first}+{count}");
-            cases.push(b.finish(name, SUMMED, embedding_grad(groups, dy, dtable, first, count, hidden)));
+            let scale = if first == 0 { 1.0 } else { 25.25 };
+            let name = format!("{positions} positions of {hidden}, {capacity} groups, table rows {first}+{count}, times {scale}");
+            cases.push(b.finish(name, SUMMED, embedding_grad(groups, dy, dtable, first, count, hidden, scale)));
         }
     }
 }

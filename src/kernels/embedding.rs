@@ -19,11 +19,22 @@ struct Params {
     hidden: u32,
     first_row: u32,
     rows: u32,
+    scale: f32,
 }
 
-/// `y[t, :] = table[ids[t], :]` for ids in `first_row..first_row + rows`, the rows that `table` holds. y: \[tokens, hidden\].
-pub fn embedding(ids: View, table: View, format: Format, first_row: usize, rows: usize, y: View, tokens: usize, hidden: usize) -> Op {
-    let params = Params { tokens: tokens as u32, hidden: hidden as u32, first_row: first_row as u32, rows: rows as u32 };
+/// `y[t, :] = scale * table[ids[t], :]` for ids in `first_row..first_row + rows`, the rows that `table` holds. y: \[tokens, hidden\].
+pub fn embedding(
+    ids: View,
+    table: View,
+    format: Format,
+    first_row: usize,
+    rows: usize,
+    y: View,
+    tokens: usize,
+    hidden: usize,
+    scale: f32,
+) -> Op {
+    let params = Params { tokens: tokens as u32, hidden: hidden as u32, first_row: first_row as u32, rows: rows as u32, scale };
     let mut op = op(&KERNEL, vec![ids, table, y], params, grid256(tokens * hidden), tokens * hidden);
     op.constants = vec![("FORMAT", format.constant())];
     op
@@ -37,6 +48,7 @@ fn run(call: &mut Call<'_>) {
     for_rows(&mut y[..p.tokens as usize * hidden], hidden, |t, row| {
         if let Some(local) = ids[t].checked_sub(p.first_row).filter(|r| *r < p.rows) {
             format.widen(table, local as usize * hidden, row);
+            row.iter_mut().for_each(|y| *y *= p.scale);
         }
     });
 }

@@ -18,6 +18,7 @@ struct Params {
     first_row: u32,
     rows: u32,
     groups: u32,
+    scale: f32,
 }
 
 /// Positions of a micro-batch sorted by token.
@@ -33,9 +34,9 @@ pub struct Groups {
     pub groups: usize,
 }
 
-/// dtable[id, :] += sum of dy over the positions that hold id, for the rows `first_row..first_row + rows`.
-pub fn embedding_grad(groups: Groups, dy: View, dtable: View, first_row: usize, rows: usize, hidden: usize) -> Op {
-    let params = Params { hidden: hidden as u32, first_row: first_row as u32, rows: rows as u32, groups: groups.groups as u32 };
+/// dtable[id, :] += scale * sum of dy over the positions that hold id, for the rows `first_row..first_row + rows`.
+pub fn embedding_grad(groups: Groups, dy: View, dtable: View, first_row: usize, rows: usize, hidden: usize, scale: f32) -> Op {
+    let params = Params { hidden: hidden as u32, first_row: first_row as u32, rows: rows as u32, groups: groups.groups as u32, scale };
     let views = vec![groups.ids, groups.starts, groups.order, dy, dtable];
     op(&KERNEL, views, params, grid(groups.groups), groups.groups * hidden)
 }
@@ -51,7 +52,7 @@ fn run(call: &mut Call<'_>) {
         let positions = &order[starts[group] as usize..(starts[group + 1] as usize).max(starts[group] as usize)];
         for column in 0..hidden {
             let sum: f32 = positions.iter().map(|at| dy[*at as usize * hidden + column]).sum();
-            out[column] += sum;
+            out[column] += p.scale * sum;
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A twin sees the shader's bindings and parameters and reads as the kernel's definition, as plain as speed allows.
 
+pub mod activation;
 pub mod adamw;
 pub mod attention;
 pub mod attention_delta;
@@ -17,6 +18,8 @@ pub mod embedding_grad;
 pub mod fill;
 pub mod format;
 pub mod gather_rows;
+pub mod glu;
+pub mod glu_grad;
 pub mod loss_sum;
 pub mod matmul;
 pub mod rms_norm;
@@ -25,10 +28,9 @@ pub mod rms_norm_weight_grad;
 pub mod rope;
 pub mod scatter_rows;
 pub mod sum_squares;
-pub mod swiglu;
-pub mod swiglu_grad;
 mod vector;
 
+pub use activation::Activation;
 pub use format::{Format, NF4};
 
 use crate::device::{Kernel, Op, View};
@@ -83,6 +85,8 @@ pub static ALL: &[&Kernel] = &[
     &embedding_grad::KERNEL,
     &fill::KERNEL,
     &gather_rows::KERNEL,
+    &glu::KERNEL,
+    &glu_grad::KERNEL,
     &loss_sum::KERNEL,
     &matmul::KERNEL,
     &rms_norm::KERNEL,
@@ -91,8 +95,6 @@ pub static ALL: &[&Kernel] = &[
     &rope::KERNEL,
     &scatter_rows::KERNEL,
     &sum_squares::KERNEL,
-    &swiglu::KERNEL,
-    &swiglu_grad::KERNEL,
 ];
 
 /// Workgroups along one dimension; WebGPU allows no more.

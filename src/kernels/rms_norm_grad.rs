@@ -19,12 +19,24 @@ struct Params {
     rows: u32,
     width: u32,
     eps: f32,
+    offset: f32,
     accumulate: u32,
 }
 
-/// dx (+)= r (dy w - x r^2 mean(dy w x)), r = 1 / sqrt(mean(x^2) + eps); `inverse_rms` \[rows\] receives r.
-pub fn rms_norm_grad(x: View, w: View, dy: View, dx: View, inverse_rms: View, rows: usize, width: usize, eps: f32, accumulate: bool) -> Op {
-    let params = Params { rows: rows as u32, width: width as u32, eps, accumulate: accumulate.into() };
+/// dx (+)= r (g - x r^2 mean(g x)), g = dy (offset + w), r = 1 / sqrt(mean(x^2) + eps); `inverse_rms` \[rows\] receives r.
+pub fn rms_norm_grad(
+    x: View,
+    w: View,
+    dy: View,
+    dx: View,
+    inverse_rms: View,
+    rows: usize,
+    width: usize,
+    eps: f32,
+    offset: f32,
+    accumulate: bool,
+) -> Op {
+    let params = Params { rows: rows as u32, width: width as u32, eps, offset, accumulate: accumulate.into() };
     op(&KERNEL, vec![x, w, dy, dx, inverse_rms], params, grid(rows), 9 * rows * width)
 }
 
@@ -41,10 +53,10 @@ fn run(call: &mut Call<'_>) {
                 let row = t * task + j;
                 let (x, dy) = (&x[row * width..][..width], &dy[row * width..][..width]);
                 let r = 1.0 / (sum(width, |i| x[i] * x[i]) / width as f32 + p.eps).sqrt();
-                let along = sum(width, |i| x[i] * dy[i] * w[i]) / width as f32 * r * r;
+                let along = sum(width, |i| x[i] * dy[i] * (p.offset + w[i])) / width as f32 * r * r;
                 for i in 0..width {
                     let old = if p.accumulate != 0 { dx[i] } else { 0.0 };
-                    dx[i] = old + r * (dy[i] * w[i] - x[i] * along);
+                    dx[i] = old + r * (dy[i] * (p.offset + w[i]) - x[i] * along);
                 }
                 // SAFETY: each row belongs to one task.
                 unsafe { r_out.slice(row, 1)[0] = r };

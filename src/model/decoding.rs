@@ -98,7 +98,7 @@ impl Decoding {
         let inputs = &self.inputs;
         session.write(inputs.ids, &padded)?;
         session.write(inputs.positions, &positions)?;
-        session.write(inputs.spans, &spans)?;
+        inputs.upload_spans(session, &spans)?;
         session.write(self.places, &places)?;
         session.write(inputs.target_rows, &[ids.len() as u32 - 1])?;
         session.write(inputs.step, &step_words(1, Scalars::default()))?;

@@ -11,7 +11,6 @@ use crate::kernels::fill::fill;
 use crate::kernels::gather_rows::gather_rows;
 use crate::kernels::loss_sum::loss_sum;
 use crate::kernels::matmul::{MatMul, Matrix};
-use crate::kernels::rms_norm::rms_norm;
 use crate::kernels::scatter_rows::scatter_rows;
 
 /// Logits held at a time, in numbers: 16 MiB.
@@ -32,7 +31,7 @@ impl Graph<'_> {
         let (hidden, head, inputs) = (self.config.hidden_size, self.weights.head(), &self.inputs);
         let norm = &self.weights.norm;
         let h = plan.workspace("last normed", tokens * hidden);
-        plan.push(rms_norm(x, norm.value, h, tokens, hidden, self.config.rms_norm_eps as f32));
+        plan.push(self.normed(norm, x, None, h, tokens));
         let losses = plan.workspace("losses", tokens);
         let dh = gradient.then(|| plan.workspace("d last normed", tokens * hidden));
         if let Some(dh) = dh {
@@ -97,7 +96,7 @@ impl Graph<'_> {
         let gathered = plan.workspace("gathered", rows * hidden);
         plan.push(gather_rows(self.inputs.target_rows, 0, x, tokens, gathered, rows, hidden));
         let h = plan.workspace("last normed", rows * hidden);
-        plan.push(rms_norm(gathered, self.weights.norm.value, h, rows, hidden, self.config.rms_norm_eps as f32));
+        plan.push(self.normed(&self.weights.norm, gathered, None, h, rows));
         self.logits(plan, h, logits, rows);
     }
 }

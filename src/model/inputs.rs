@@ -1,9 +1,10 @@
 //! What the host uploads before a plan runs, and the metrics it reads after.
 
-use super::ModelConfig;
-use crate::device::{Category, Layout, View};
+use super::{ModelConfig, Rope};
+use crate::device::{Category, Layout, Session, View};
+use crate::error::Result;
 use crate::kernels::embedding_grad::Groups;
-use crate::kernels::{INPUT_WORDS, METRIC_WORDS, inputs};
+use crate::kernels::{INPUT_WORDS, METRIC_WORDS, inputs, rope};
 
 /// Buffers for one micro-batch of up to `rows` x `seq` tokens.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +15,8 @@ pub struct Inputs {
     pub positions: View,
     /// [tokens, 2] first key that each token sees, and one past the last.
     pub spans: View,
+    /// The same where a sliding window bounds it, and the window.
+    pub window: Option<(View, usize)>,
     /// \[tokens\]: places that have a target, first; [`crate::kernels::NONE`] after.
     pub target_rows: View,
     /// \[tokens\]: their targets.
@@ -24,6 +27,8 @@ pub struct Inputs {
     pub metrics: View,
     /// Cosines and sines by position.
     pub rope: View,
+    /// The same for layers with a sliding window, where they have a rope of their own.
+    pub local_rope: Option<View>,
     /// Positions by token, for the embedding's gradient.
     pub groups: Groups,
     /// Positions in the rope table.
@@ -38,11 +43,13 @@ impl Inputs {
             ids: words("token ids", tokens),
             positions: words("positions", tokens),
             spans: words("spans", 2 * tokens),
+            window: config.sliding_window.map(|window| (words("spans within the window", 2 * tokens), window)),
             target_rows: words("target rows", tokens),
             targets: words("targets", tokens),
             step: words("step inputs", INPUT_WORDS),
             metrics: words("metrics", METRIC_WORDS),
             rope: words("rope table", positions * config.head_dim),
+            local_rope: config.local_rope.as_ref().map(|_| words("local rope table", positions * config.head_dim)),
             groups: Groups {
                 ids: words("distinct tokens", tokens),
                 starts: words("token starts", tokens + 1),
@@ -51,6 +58,31 @@ impl Inputs {
             },
             positions_known: positions,
         }
+    }
+
+    /// Uploads the tables of rotations, once after loading.
+    ///
+    /// # Errors
+    /// Where the device was lost.
+    pub fn upload_rope(&self, session: &mut Session, config: &ModelConfig) -> Result<()> {
+        let table = |rope: &Rope| rope::table(&rope.inverse_frequencies(config.head_dim), self.positions_known);
+        session.write_f32(self.rope, &table(&config.rope))?;
+        match (self.local_rope, &config.local_rope) {
+            (Some(view), Some(rope)) => session.write_f32(view, &table(rope)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Uploads what each token sees: `spans` hold a first key and one past the last, which is the token itself.
+    ///
+    /// # Errors
+    /// Where the device was lost.
+    pub fn upload_spans(&self, session: &mut Session, spans: &[u32]) -> Result<()> {
+        session.write(self.spans, spans)?;
+        let Some((view, window)) = self.window else { return Ok(()) };
+        let within = |span: &[u32]| [span[0].max(span[1].saturating_sub(window as u32)), span[1]];
+        let spans: Vec<u32> = spans.chunks_exact(2).flat_map(within).collect();
+        session.write(view, &spans)
     }
 }
 

@@ -4,18 +4,18 @@ use super::ModelConfig;
 use super::inputs::Inputs;
 use super::linear::{Adapter, Into};
 use super::weights::{Layer, Linear, Vector, Weights};
-use crate::device::{PlanBuilder, View};
+use crate::device::{Op, PlanBuilder, View};
 use crate::kernels::attention::Attention;
 use crate::kernels::attention_delta::attention_delta;
 use crate::kernels::embedding::embedding;
 use crate::kernels::embedding_grad::embedding_grad;
+use crate::kernels::glu::glu;
+use crate::kernels::glu_grad::glu_grad;
 use crate::kernels::rms_norm::rms_norm;
 use crate::kernels::rms_norm_grad::rms_norm_grad;
 use crate::kernels::rms_norm_weight_grad::rms_norm_weight_grad;
 use crate::kernels::rope::rope;
 use crate::kernels::scatter_rows::scatter_rows;
-use crate::kernels::swiglu::swiglu;
-use crate::kernels::swiglu_grad::swiglu_grad;
 
 /// A model about to be laid into a plan over `rows` sequences of `seq` tokens.
 pub struct Graph<'a> {
@@ -52,9 +52,13 @@ struct Kept {
     v: View,
     stats: View,
     attended: View,
+    /// Attention's output before the norm behind it.
+    attention_out: Option<View>,
     middle: View,
     gate: View,
     up: View,
+    /// The feed-forward half's output before the norm behind it.
+    mlp_out: Option<View>,
     /// By the adapter, for q, k, v, o, gate, up, down.
     adapter: [Option<View>; 7],
 }
@@ -80,20 +84,26 @@ impl Graph<'_> {
             heads: c.num_attention_heads,
             kv_heads: c.num_key_value_heads,
             head_dim: c.head_dim,
-            scale: 1.0 / (c.head_dim as f32).sqrt(),
+            scale: c.attention_scale as f32,
         }
+    }
+
+    /// y = (residual +) norm(x), over `rows` of the norm's width.
+    pub(super) fn normed(&self, norm: &Vector, x: View, residual: Option<View>, y: View, rows: usize) -> Op {
+        rms_norm(x, norm.value, residual, y, rows, norm.len, self.config.rms_norm_eps as f32, self.config.norm_offset)
     }
 
     fn norm(&self, plan: &mut PlanBuilder, norm: &Vector, x: View, label: &str) -> View {
         let y = plan.workspace(label, self.tokens() * norm.len);
-        plan.push(rms_norm(x, norm.value, y, self.tokens(), norm.len, self.config.rms_norm_eps as f32));
+        plan.push(self.normed(norm, x, None, y, self.tokens()));
         y
     }
 
     /// dx (+)= gradient of the norm at x, and the weight's where it trains. `rows` of the norm's width.
     pub(super) fn norm_grad(&self, plan: &mut PlanBuilder, norm: &Vector, x: View, dy: View, dx: Into, rows: usize) {
         let r = plan.workspace("inverse rms", rows);
-        plan.push(rms_norm_grad(x, norm.value, dy, dx.view, r, rows, norm.len, self.config.rms_norm_eps as f32, dx.add));
+        let (eps, offset) = (self.config.rms_norm_eps as f32, self.config.norm_offset);
+        plan.push(rms_norm_grad(x, norm.value, dy, dx.view, r, rows, norm.len, eps, offset, dx.add));
         if let Some(dw) = norm.grad {
             plan.push(rms_norm_weight_grad(x, dy, r, dw, rows, norm.len));
         }
@@ -104,7 +114,8 @@ impl Graph<'_> {
         let table = &self.weights.embed;
         let x = plan.activation("embedded", self.tokens() * table.cols);
         for piece in &table.pieces {
-            plan.push(embedding(self.inputs.ids, piece.value, table.format, piece.first_row, piece.rows, x, self.tokens(), table.cols));
+            let (tokens, scale) = (self.tokens(), self.config.embed_scale);
+            plan.push(embedding(self.inputs.ids, piece.value, table.format, piece.first_row, piece.rows, x, tokens, table.cols, scale));
         }
         x
     }
@@ -114,7 +125,7 @@ impl Graph<'_> {
         let mut x = self.embed(plan);
         let mut layers = Vec::with_capacity(self.weights.layers.len());
         for (i, layer) in self.weights.layers.iter().enumerate() {
-            let (kept, y) = self.layer(plan, layer, x, cache.map(|c| (c, i)));
+            let (kept, y) = self.layer(plan, i, layer, x, cache);
             layers.push(kept);
             x = y;
         }
@@ -127,58 +138,88 @@ impl Graph<'_> {
         (y, kept)
     }
 
+    /// A linear layer's output added to the stream `x`, through the norm behind it where there is one. What comes second is kept
+    /// for that norm's backward pass, what comes third for the adapter's.
+    fn joined(
+        &self,
+        plan: &mut PlanBuilder,
+        linear: &Linear,
+        norm: Option<&Vector>,
+        input: View,
+        x: View,
+    ) -> (View, Option<View>, Option<View>) {
+        let Some(norm) = norm else {
+            let (y, kept) = self.apply(plan, linear, input, Some(x));
+            return (y, None, kept);
+        };
+        let (out, kept) = self.apply(plan, linear, input, None);
+        let y = plan.activation("joined", self.tokens() * norm.len);
+        plan.push(self.normed(norm, out, Some(x), y, self.tokens()));
+        (y, Some(out), kept)
+    }
+
+    /// What a layer's tokens see, and how they are rotated.
+    fn sight(&self, layer: usize) -> (View, View) {
+        let inputs = &self.inputs;
+        match inputs.window.filter(|_| self.config.window(layer).is_some()) {
+            Some((spans, _)) => (spans, inputs.local_rope.unwrap_or(inputs.rope)),
+            None => (inputs.spans, inputs.rope),
+        }
+    }
+
     /// Norm over heads (where the model has one) and rotation: a copy where there is a norm, in place otherwise.
-    fn positioned(&self, plan: &mut PlanBuilder, x: View, heads: usize, norm: Option<&Vector>) -> View {
+    fn positioned(&self, plan: &mut PlanBuilder, table: View, x: View, heads: usize, norm: Option<&Vector>) -> View {
         let (c, tokens) = (self.config, self.tokens());
         let x = match norm {
             None => x,
             Some(norm) => {
                 let y = plan.workspace("normed heads", tokens * heads * c.head_dim);
-                plan.push(rms_norm(x, norm.value, y, tokens * heads, c.head_dim, c.rms_norm_eps as f32));
+                plan.push(self.normed(norm, x, None, y, tokens * heads));
                 y
             }
         };
-        plan.push(rope(self.inputs.positions, self.inputs.rope, x, tokens, heads, c.head_dim, false));
+        plan.push(rope(self.inputs.positions, table, x, tokens, heads, c.head_dim, false));
         x
     }
 
-    fn layer(&self, plan: &mut PlanBuilder, layer: &Layer, x: View, cache: Option<(&Cache<'_>, usize)>) -> (Kept, View) {
+    fn layer(&self, plan: &mut PlanBuilder, index: usize, layer: &Layer, x: View, cache: Option<&Cache<'_>>) -> (Kept, View) {
         let (c, tokens) = (self.config, self.tokens());
         let (heads, kv_heads) = (c.num_attention_heads, c.num_key_value_heads);
         let norms = layer.qk_norm.as_ref();
+        let (spans, table) = self.sight(index);
         let h = self.norm(plan, &layer.input_norm, x, "normed");
         let (q, kept_q) = self.apply(plan, &layer.q, h, None);
         let (k, kept_k) = self.apply(plan, &layer.k, h, None);
         let (v, kept_v) = self.apply(plan, &layer.v, h, None);
-        let q_at = self.positioned(plan, q, heads, norms.map(|n| &n.0));
-        let k_at = self.positioned(plan, k, kv_heads, norms.map(|n| &n.1));
+        let q_at = self.positioned(plan, table, q, heads, norms.map(|n| &n.0));
+        let k_at = self.positioned(plan, table, k, kv_heads, norms.map(|n| &n.1));
         let attended = plan.activation("attended", tokens * heads * c.head_dim);
         let stats = plan.activation("attention stats", 2 * tokens * heads);
         let (keys, values, seen) = match cache {
             None => (k_at, v, self.seq),
-            Some((cache, i)) => {
-                let (keys, values) = cache.layers[i];
+            Some(cache) => {
+                let (keys, values) = cache.layers[index];
                 for (from, to) in [(k_at, keys), (v, values)] {
                     plan.push(scatter_rows(cache.places, 0, from, to, cache.capacity + 1, tokens, kv_heads * c.head_dim));
                 }
                 (keys, values, cache.capacity)
             }
         };
-        plan.push(self.attention(seen).forward(q_at, keys, values, self.inputs.spans, attended, stats));
-        let (middle, kept_o) = self.apply(plan, &layer.o, attended, Some(x));
-        let h = self.norm(plan, &layer.post_norm, middle, "normed");
+        plan.push(self.attention(seen).forward(q_at, keys, values, spans, attended, stats));
+        let (middle, attention_out, kept_o) = self.joined(plan, &layer.o, layer.norm_behind_attention.as_ref(), attended, x);
+        let h = self.norm(plan, &layer.mlp_norm, middle, "normed");
         let (gate, kept_gate) = self.apply(plan, &layer.gate, h, None);
         let (up, kept_up) = self.apply(plan, &layer.up, h, None);
         let act = self.activated(plan, gate, up);
-        let (y, kept_down) = self.apply(plan, &layer.down, act, Some(middle));
+        let (y, mlp_out, kept_down) = self.joined(plan, &layer.down, layer.norm_behind_mlp.as_ref(), act, middle);
         let adapter = [kept_q, kept_k, kept_v, kept_o, kept_gate, kept_up, kept_down];
-        (Kept { x, q, k, v, stats, attended, middle, gate, up, adapter }, y)
+        (Kept { x, q, k, v, stats, attended, attention_out, middle, gate, up, mlp_out, adapter }, y)
     }
 
     fn activated(&self, plan: &mut PlanBuilder, gate: View, up: View) -> View {
         let count = self.tokens() * self.config.intermediate_size;
         let act = plan.workspace("activated", count);
-        plan.push(swiglu(gate, up, act, count));
+        plan.push(glu(self.config.activation, gate, up, act, count));
         act
     }
 
@@ -188,21 +229,22 @@ impl Graph<'_> {
         let embed_trains = self.weights.embed.pieces.iter().any(|p| p.grad.is_some());
         for (i, (layer, mut kept)) in self.weights.layers.iter().zip(forward.layers).enumerate().rev() {
             if recompute {
-                kept = self.layer(plan, layer, kept.x, None).0;
+                kept = self.layer(plan, i, layer, kept.x, None).0;
             }
-            self.layer_grad(plan, layer, kept, dx, i > 0 || embed_trains);
+            self.layer_grad(plan, i, layer, kept, dx, i > 0 || embed_trains);
         }
         if embed_trains {
             for piece in &self.weights.embed.pieces {
                 if let Some(grad) = piece.grad {
-                    plan.push(embedding_grad(self.inputs.groups, dx, grad, piece.first_row, piece.rows, self.weights.embed.cols));
+                    let (groups, width, scale) = (self.inputs.groups, self.weights.embed.cols, self.config.embed_scale);
+                    plan.push(embedding_grad(groups, dx, grad, piece.first_row, piece.rows, width, scale));
                 }
             }
         }
     }
 
     /// `below`: whether anything below this layer wants a gradient.
-    fn layer_grad(&self, plan: &mut PlanBuilder, layer: &Layer, kept: Kept, dx: View, below: bool) {
+    fn layer_grad(&self, plan: &mut PlanBuilder, index: usize, layer: &Layer, kept: Kept, dx: View, below: bool) {
         let (c, tokens) = (self.config, self.tokens());
         let (heads, kv_heads, hidden) = (c.num_attention_heads, c.num_key_value_heads, c.hidden_size);
         let (q_width, kv_width) = (tokens * heads * c.head_dim, tokens * kv_heads * c.head_dim);
@@ -213,31 +255,35 @@ impl Graph<'_> {
         // Feed-forward half. `dx` is the gradient of its output and, through the residual, of its input.
         let act = self.activated(plan, kept.gate, kept.up);
         let dact = plan.workspace("d activated", tokens * c.intermediate_size);
-        self.adapter.backward(plan, &layer.down, kept_down, act, dx, into(dact), tokens);
-        plan.push(swiglu_grad(dact, kept.gate, kept.up, tokens * c.intermediate_size));
+        let dout = self.unjoined(plan, layer.norm_behind_mlp.as_ref(), kept.mlp_out, dx);
+        self.adapter.backward(plan, &layer.down, kept_down, act, dout, into(dact), tokens);
+        plan.push(glu_grad(c.activation, dact, kept.gate, kept.up, tokens * c.intermediate_size));
         let (dgate, dup) = (kept.gate, kept.up);
-        let h = self.norm(plan, &layer.post_norm, kept.middle, "normed");
+        let h = self.norm(plan, &layer.mlp_norm, kept.middle, "normed");
         let dh = plan.workspace("d normed", tokens * hidden);
         self.adapter.backward(plan, &layer.gate, kept_gate, h, dgate, into(dh), tokens);
         self.adapter.backward(plan, &layer.up, kept_up, h, dup, onto(dh), tokens);
-        self.norm_grad(plan, &layer.post_norm, kept.middle, dh, Into { view: dx, add: true }, tokens);
+        self.norm_grad(plan, &layer.mlp_norm, kept.middle, dh, Into { view: dx, add: true }, tokens);
 
         // Attention half.
         let dattended = plan.workspace("d attended", q_width);
-        self.adapter.backward(plan, &layer.o, kept_o, kept.attended, dx, into(dattended), tokens);
+        let dout = self.unjoined(plan, layer.norm_behind_attention.as_ref(), kept.attention_out, dx);
+        self.adapter.backward(plan, &layer.o, kept_o, kept.attended, dout, into(dattended), tokens);
         plan.push(attention_delta(kept.attended, dattended, kept.stats, tokens * heads, c.head_dim));
         let norms = layer.qk_norm.as_ref();
+        let (spans, table) = self.sight(index);
         let (q, k) = match norms {
             None => (kept.q, kept.k),
-            Some((nq, nk)) => (self.positioned(plan, kept.q, heads, Some(nq)), self.positioned(plan, kept.k, kv_heads, Some(nk))),
+            Some((nq, nk)) => {
+                (self.positioned(plan, table, kept.q, heads, Some(nq)), self.positioned(plan, table, kept.k, kv_heads, Some(nk)))
+            }
         };
         let (dq, dk, dv) = (plan.workspace("dq", q_width), plan.workspace("dk", kv_width), plan.workspace("dv", kv_width));
         let attention = self.attention(self.seq);
-        let spans = self.inputs.spans;
         plan.push(attention.grad_q(q, k, kept.v, dattended, kept.stats, spans, dq));
         plan.push(attention.grad_kv(q, k, kept.v, dattended, kept.stats, spans, dk, dv));
-        let dq = self.unpositioned(plan, dq, kept.q, heads, norms.map(|n| &n.0));
-        let dk = self.unpositioned(plan, dk, kept.k, kv_heads, norms.map(|n| &n.1));
+        let dq = self.unpositioned(plan, table, dq, kept.q, heads, norms.map(|n| &n.0));
+        let dk = self.unpositioned(plan, table, dk, kept.k, kv_heads, norms.map(|n| &n.1));
         let h = self.norm(plan, &layer.input_norm, kept.x, "normed");
         let norm_trains = layer.input_norm.grad.is_some();
         let dh = (below || norm_trains).then(|| plan.workspace("d normed", tokens * hidden));
@@ -249,10 +295,18 @@ impl Graph<'_> {
         }
     }
 
+    /// Gradient of [`Self::joined`]'s linear layer's output, given that of the stream.
+    fn unjoined(&self, plan: &mut PlanBuilder, norm: Option<&Vector>, out: Option<View>, dy: View) -> View {
+        let (Some(norm), Some(out)) = (norm, out) else { return dy };
+        let dout = plan.workspace("d before the norm", self.tokens() * norm.len);
+        self.norm_grad(plan, norm, out, dy, Into { view: dout, add: false }, self.tokens());
+        dout
+    }
+
     /// Gradient through rotation and norm over heads, in place or into a new buffer.
-    fn unpositioned(&self, plan: &mut PlanBuilder, dy: View, x: View, heads: usize, norm: Option<&Vector>) -> View {
+    fn unpositioned(&self, plan: &mut PlanBuilder, table: View, dy: View, x: View, heads: usize, norm: Option<&Vector>) -> View {
         let (c, tokens) = (self.config, self.tokens());
-        plan.push(rope(self.inputs.positions, self.inputs.rope, dy, tokens, heads, c.head_dim, true));
+        plan.push(rope(self.inputs.positions, table, dy, tokens, heads, c.head_dim, true));
         let Some(norm) = norm else { return dy };
         let dx = plan.workspace("d heads", tokens * heads * c.head_dim);
         self.norm_grad(plan, norm, x, dy, Into { view: dx, add: false }, tokens * heads);

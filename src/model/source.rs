@@ -31,7 +31,9 @@ impl Source {
         let config = ModelConfig::from_dir(folder)?;
         let checkpoint = Checkpoint::open(folder)?;
         checkpoint.resolve(&config)?;
-        Ok(Self { folder: folder.into(), config, checkpoint: Some(checkpoint), weights: None })
+        let source = Self { folder: folder.into(), config, checkpoint: Some(checkpoint), weights: None };
+        let config = source.config.clone().stored_as(source.dtype());
+        Ok(Self { config, ..source })
     }
 
     /// Opens a folder's `config.json` alone; weights are drawn when they are loaded.
@@ -108,7 +110,7 @@ impl Source {
         })
     }
 
-    /// Copies every parameter to the device, or draws it from `seed`: norms 1, biases 0, matrices normal with
+    /// Copies every parameter to the device, or draws it from `seed`: norms so that they multiply with 1, biases 0, matrices normal with
     /// `initializer_range` (0.02 where the configuration names none). `progress` gets bytes done and in all.
     ///
     /// # Errors
@@ -136,7 +138,7 @@ impl Source {
         for spec in &parameters {
             let count = spec.shape.iter().product::<usize>();
             let values: Vec<f32> = if spec.shape.len() == 1 {
-                vec![if spec.name.ends_with(".bias") { 0.0 } else { 1.0 }; count]
+                vec![if spec.name.ends_with(".bias") { 0.0 } else { 1.0 - self.config.norm_offset }; count]
             } else {
                 let mut random = Random::new(seed).stream(&spec.name);
                 (0..count).map(|_| (random.normal() * deviation) as f32).collect()

@@ -91,10 +91,14 @@ pub struct Layer {
     pub v: Linear,
     /// Output of attention.
     pub o: Linear,
-    /// Norms over each head of queries and keys (Qwen3).
+    /// Norm behind attention, before it is added to the stream (Gemma).
+    pub norm_behind_attention: Option<Vector>,
+    /// Norms over each head of queries and keys (Qwen3, Gemma).
     pub qk_norm: Option<(Vector, Vector)>,
     /// Norm before the feed-forward half.
-    pub post_norm: Vector,
+    pub mlp_norm: Vector,
+    /// Norm behind the feed-forward half, before it is added to the stream (Gemma).
+    pub norm_behind_mlp: Option<Vector>,
     /// The half that is gated.
     pub gate: Linear,
     /// The other half.
@@ -131,6 +135,9 @@ impl Weights {
         let (hidden, dim) = (config.hidden_size, config.head_dim);
         let embed = d.weight("model.embed_tokens.weight", config.vocab_size, hidden);
         let shapes = config.linear_shapes();
+        // Where there is a norm behind attention, Llama's name for the one before the feed-forward half is its name.
+        let behind = config.norms_behind;
+        let before_mlp = if behind { "pre_feedforward_layernorm" } else { "post_attention_layernorm" };
         let layers = (0..config.num_hidden_layers)
             .map(|layer| {
                 let linear = |d: &mut Declare<'_>, index: usize, bias: bool| {
@@ -153,7 +160,9 @@ impl Weights {
                     up: linear(&mut d, 5, config.mlp_bias),
                     down: linear(&mut d, 6, config.mlp_bias),
                     input_norm: d.vector(&format!("{at}.input_layernorm.weight"), hidden),
-                    post_norm: d.vector(&format!("{at}.post_attention_layernorm.weight"), hidden),
+                    mlp_norm: d.vector(&format!("{at}.{before_mlp}.weight"), hidden),
+                    norm_behind_attention: behind.then(|| d.vector(&format!("{at}.post_attention_layernorm.weight"), hidden)),
+                    norm_behind_mlp: behind.then(|| d.vector(&format!("{at}.post_feedforward_layernorm.weight"), hidden)),
                 }
             })
             .collect();
@@ -220,8 +229,11 @@ impl Weights {
 
 impl Layer {
     fn vectors(&self) -> impl Iterator<Item = &Vector> {
-        let norms = [&self.input_norm, &self.post_norm].into_iter().chain(self.qk_norm.iter().flat_map(|(q, k)| [q, k]));
-        norms.chain(self.linears().into_iter().filter_map(|l| l.bias.as_ref()))
+        let norms = [&self.input_norm, &self.mlp_norm].into_iter().chain(self.qk_norm.iter().flat_map(|(q, k)| [q, k]));
+        norms
+            .chain(&self.norm_behind_attention)
+            .chain(&self.norm_behind_mlp)
+            .chain(self.linears().into_iter().filter_map(|l| l.bias.as_ref()))
     }
 }
 

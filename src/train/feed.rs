@@ -39,7 +39,7 @@ impl MicroBatch {
         let tokens = b.ids.len();
         session.write(to.ids, &b.ids)?;
         session.write(to.positions, &b.positions)?;
-        session.write(to.spans, &spans(b))?;
+        to.upload_spans(session, &spans(b))?;
         let mut rows = b.target_rows.clone();
         let mut targets: Vec<u32> = rows.iter().map(|r| b.targets[*r as usize]).collect();
         rows.resize(tokens, NONE);

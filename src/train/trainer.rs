@@ -184,9 +184,7 @@ impl Trainer {
             let place = run.init_adapter.as_deref().unwrap_or(folder.path()).display().to_string();
             init.upload(&mut session, &program.arena, &place)?;
         }
-        let rope =
-            crate::kernels::rope::table(&source.config.rope.inverse_frequencies(source.config.head_dim), program.inputs.positions_known);
-        session.write_f32(program.inputs.rope, &rope)?;
+        program.inputs.upload_rope(&mut session, &source.config)?;
         let mut done = CheckpointState { fingerprint, layout: layout(&program), ..CheckpointState::default() };
         if let Some(checkpoint) = checkpoint {
             state::restore(&mut session, &program, &checkpoint.path)?;

@@ -1,4 +1,4 @@
-// y = silu(gate) * up (Shazeer 2020).
+// y = activation(gate) * up (Shazeer 2020).
 struct Params {
     count: u32,
 }
@@ -15,6 +15,6 @@ fn main(
 ) {
     let i = flat_index(workgroup, workgroups, thread);
     if i < params.count {
-        y[i] = gate[i] / (1.0 + exponential(-gate[i])) * up[i];
+        y[i] = gate[i] * passed(gate[i]) * up[i];
     }
 }

@@ -1,4 +1,4 @@
-// In place: gate becomes dy * up * silu'(gate), up becomes dy * silu(gate); silu' = s (1 + gate (1 - s)), s = sigmoid(gate).
+// In place: gate becomes dy * up * activation'(gate), up becomes dy * activation(gate).
 struct Params {
     count: u32,
 }
@@ -18,7 +18,7 @@ fn main(
         return;
     }
     let g = gate[i];
-    let s = 1.0 / (1.0 + exponential(-g));
-    gate[i] = dy[i] * up[i] * s * (1.0 + g * (1.0 - s));
+    let s = passed(g);
+    gate[i] = dy[i] * up[i] * slope(g, s);
     up[i] = dy[i] * g * s;
 }
