@@ -95,6 +95,12 @@ impl Work {
             let adapter = AdapterFile::open(&out, &work.base.config).expect("adapter");
             let base = Source::open(&work.base.folder).expect("model");
             work.compute(name, &base, Some(&adapter));
+            if run_is_diablo(&adapter) {
+                // For peft, which must get the same logits as the adapter itself.
+                let folder = format!("shira-{name}");
+                diablo::adapter::shira::save(&adapter, &base.config, &work.path(&folder)).expect("written as SHiRA");
+                work.logits.insert(folder, work.logits[name].clone());
+            }
             for (folder, dtype) in work.merged(name) {
                 let checkpoint = base.checkpoint().expect("a checkpoint");
                 write_merged(&base, checkpoint, &adapter, &work.path(&folder), dtype).expect("merged");
@@ -128,6 +134,10 @@ impl Work {
         let text = serde_json::to_vec(&json!({"texts": texts, "logits": logits})).expect("JSON");
         std::fs::write(self.path("logits.json"), text).expect("written");
     }
+}
+
+fn run_is_diablo(adapter: &AdapterFile) -> bool {
+    matches!(adapter.spec.kind, Kind::Diablo { .. })
 }
 
 fn logits(source: &Source, adapter: Option<&AdapterFile>, prompts: &[Vec<u32>]) -> Vec<f32> {

@@ -6,6 +6,7 @@ pub mod diablo;
 pub mod files;
 pub mod lora;
 pub mod merge;
+pub mod shira;
 pub mod spec;
 
 pub use files::AdapterFile;
