@@ -1,5 +1,6 @@
 //! Adapters: which tensors train beside the frozen weights, how they apply, their files, merging.
 
+pub mod authors;
 pub mod change;
 pub mod choose;
 pub mod diablo;

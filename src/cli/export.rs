@@ -62,7 +62,7 @@ pub struct Args {
     /// Folder of the model that the adapter was trained on
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Adapter to merge into it: a run folder, or one that peft wrote
+    /// Adapter to merge into it: a run folder, one that peft wrote, or an adapter.chkpt of the DiaBlo authors
     #[arg(long, value_name = "DIR")]
     adapter: PathBuf,
     /// Folder to write; it is made, and must be empty
