@@ -182,6 +182,12 @@ fn a_run_can_be_repeated_scored_merged() {
     line(&format!("export --model {model} --adapter {} --out {}", text(&out), text(&merged))).bad(2, &["not empty"]);
     let half = line(&format!("export --model {model} --adapter {} --out {} --dtype bf16 --json", text(&out), text(&p.path("half"))));
     assert_eq!(half.json()["dtype"], "bf16");
+    let sparse = |more: &str| line(&format!("export --model {model} --adapter {} --format shira {more}", text(&out)));
+    let folder = p.path("sparse");
+    assert_eq!(sparse(&format!("--out {} --json", text(&folder))).json()["format"], "shira");
+    assert_eq!(names(&folder), ["adapter_config.json", "adapter_model.safetensors"]);
+    sparse(&format!("--out {}", text(&folder))).bad(2, &["not empty"]);
+    sparse(&format!("--out {} --dtype bf16", text(&p.path("x")))).bad(2, &["--dtype"]);
 
     let score = |more: &str| line(&format!("eval --model {model} --data {data} --json {more}")).json();
     let (before, tuned) = (score(""), score(&format!("--adapter {}", text(&out))));

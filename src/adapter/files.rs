@@ -1,7 +1,7 @@
 //! Adapters on disk: `adapter_config.json` and `adapter_model.safetensors`, as peft writes and reads them.
 
 use super::spec::{Kind, MODULES, Spec};
-use super::{Installed, choose};
+use super::{Installed, authors, choose};
 use crate::device::{Layout, Limits, Session};
 use crate::error::{Error, Result};
 use crate::files::{self, atomic_write_bytes, read_text};
@@ -14,6 +14,30 @@ use std::path::Path;
 pub const CONFIG_FILE: &str = "adapter_config.json";
 /// The numbers' file name.
 pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
+/// What peft's LoRA can be told that changes what it computes, and that is not done here.
+const UNSUPPORTED: [&str; 18] = [
+    "use_dora",
+    "modules_to_save",
+    "rank_pattern",
+    "alpha_pattern",
+    "layers_to_transform",
+    "exclude_modules",
+    "fan_in_fan_out",
+    "layer_replication",
+    "lora_bias",
+    "target_parameters",
+    "trainable_token_indices",
+    "alora_invocation_tokens",
+    "use_qalora",
+    "use_bdlora",
+    "velora_config",
+    "arrow_config",
+    "kasa_config",
+    "monteclora_config",
+];
+/// Starts of LoRA's factors that leave the base's weights alone.
+const BASE_KEPT: [&str; 6] = ["true", "gaussian", "eva", "orthogonal", "mica", "lora_ga"];
+const OLD_WEIGHTS_FILE: &str = "adapter_model.bin";
 const CONFIG_LIMIT: u64 = 1 << 20;
 
 /// One tensor of an adapter: name, shape, values.
@@ -51,14 +75,22 @@ pub fn tensor_list(spec: &Spec, config: &ModelConfig) -> Result<Vec<(String, Vec
 }
 
 impl AdapterFile {
-    /// Reads and checks the adapter in a folder against the model that it is meant for.
+    /// Reads and checks the adapter in a folder against the model that it is meant for. A file is one of the DiaBlo authors'
+    /// ([`super::authors`]), as is [`authors::CHECKPOINT_FILE`] in a folder that holds no adapter of peft's shape.
     ///
     /// # Errors
     /// Names the file and the key or tensor that does not fit.
     pub fn open(folder: &Path, config: &ModelConfig) -> Result<Self> {
         let path = folder.join(CONFIG_FILE);
         let place = path.display().to_string();
+        if files::is_file(folder) {
+            return authors::open(folder, config);
+        }
         if !files::is_file(&path) {
+            let checkpoint = folder.join(authors::CHECKPOINT_FILE);
+            if files::is_file(&checkpoint) {
+                return authors::open(&checkpoint, config);
+            }
             return Err(Error::input(
                 folder.display().to_string(),
                 format!("no {CONFIG_FILE} here"),
@@ -68,6 +100,13 @@ impl AdapterFile {
         let raw: Value = serde_json::from_str(&read_text(&path, CONFIG_LIMIT)?)
             .map_err(|e| Error::input(&place, format!("not JSON: {e}"), "write the adapter again"))?;
         let spec = parse_spec(&raw, &place, config)?;
+        if !files::is_file(&folder.join(WEIGHTS_FILE)) && files::is_file(&folder.join(OLD_WEIGHTS_FILE)) {
+            return Err(Error::input(
+                folder.join(OLD_WEIGHTS_FILE).display().to_string(),
+                format!("is how peft before 0.7 wrote adapters; {WEIGHTS_FILE} is read"),
+                "load it with peft and save it again: PeftModel.from_pretrained(..).save_pretrained(..)",
+            ));
+        }
         let file = SafetensorsFile::open(&folder.join(WEIGHTS_FILE))?;
         let wanted = tensor_list(&spec, config)?;
         let mut tensors = Vec::with_capacity(wanted.len());
@@ -197,13 +236,21 @@ fn parse_spec(raw: &Value, place: &str, config: &ModelConfig) -> Result<Spec> {
             Value::Object(o) => !o.is_empty(),
             _ => true,
         };
-        if set { Err(wrong(key, "is not supported")) } else { Ok(()) }
+        let hint = "merge it into the model with peft (merge_and_unload) and use that as --model";
+        if set { Err(Error::input(format!("{place}: {key}"), "is not supported", hint)) } else { Ok(()) }
     };
     let dropout = |key: &str| raw[key].as_f64().filter(|p| (0.0..1.0).contains(p)).unwrap_or(0.0) as f32;
     match raw["peft_type"].as_str() {
         Some("LORA") => {
-            for key in ["use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "layers_to_transform", "fan_in_fan_out"] {
+            for key in UNSUPPORTED {
                 unsupported(key)?;
+            }
+            if let Some(start) = raw["init_lora_weights"].as_str().filter(|s| !BASE_KEPT.contains(&s.to_lowercase().as_str())) {
+                return Err(Error::input(
+                    format!("{place}: init_lora_weights"),
+                    format!("{start:?} changes the base's weights, and this adapter belongs to the changed ones"),
+                    "save it with peft's path_initial_model_for_weight_conversion, which makes it one for the base as it was",
+                ));
             }
             if !matches!(raw["bias"].as_str(), None | Some("none")) {
                 return Err(wrong("bias", "only \"none\" is supported"));

@@ -1,11 +1,13 @@
 //! Adapters: which tensors train beside the frozen weights, how they apply, their files, merging.
 
+pub mod authors;
 pub mod change;
 pub mod choose;
 pub mod diablo;
 pub mod files;
 pub mod lora;
 pub mod merge;
+pub mod shira;
 pub mod spec;
 
 pub use files::AdapterFile;

@@ -52,7 +52,7 @@ pub struct TrainArgs {
     /// Scale LoRA by alpha / sqrt(rank)
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Method")]
     pub rslora: Option<bool>,
-    /// Adapter to start from
+    /// Adapter to start from: a run folder, one that peft wrote, or an adapter.chkpt of the DiaBlo authors
     #[arg(long, value_name = "DIR", help_heading = "Method")]
     pub init_adapter: Option<PathBuf>,
     /// How frozen weights are held; int8 and nf4 are made when they are loaded [default: as the checkpoint has them]

@@ -15,6 +15,7 @@ pub mod rope;
 pub mod save;
 pub mod source;
 pub mod tensor;
+pub mod torch;
 pub mod weights;
 
 pub use arena::Arena;
@@ -29,4 +30,5 @@ pub use rope::{Rope, RopeScaling};
 pub use save::{TensorSpec, write_safetensors};
 pub use source::Source;
 pub use tensor::{Dtype, StoredTensor, TensorView};
+pub use torch::TorchFile;
 pub use weights::Weights;

@@ -9,12 +9,12 @@ MODEL_DIR is a base model, WORK_DIR what tests/interop.rs made from it: adapters
     {"texts": [{"text": TEXT, "ids": [ID, ...]}, ...],          what diablo's tokenizer makes of each text
      "logits": {FOLDER: [[LOGIT, ...], ...], ...}}              diablo's logits of what follows each text, by folder
 
-LoRA goes through peft as it is, DiaBlo's blocks are added by the few lines below, folders with a config.json go through
+LoRA and DiaBlo written as SHiRA (`shira-diablo/`, ...) go through peft as they are, DiaBlo's own files through the few lines below, folders with a config.json go through
 AutoModelForCausalLM. All of them also compute in float32, as diablo does from weights of every type; a folder of 16-bit weights is
 loaded a second time as transformers would by itself, and then computes in 16 bits. Every adapter of peft's is also saved again by
 peft, to WORK_DIR/resaved/NAME, for diablo to read.
 
-Prints a line for each check; exit status 1 if one fails.
+Versions it is known to pass with: requirements.txt. Prints a line for each check; exit status 1 if one fails.
 """
 import json, os, sys
 import torch
@@ -79,6 +79,19 @@ def with_diablo(model, folder, config):
     return model
 
 
+def check_shira(name, folder, model, config):
+    """Every value and place of the file is the one that peft holds, and no place is there twice."""
+    stored = load_file(os.path.join(folder, "adapter_model.safetensors"))
+    layers = {n: m for n, m in model.named_modules() if hasattr(m, "shira_indices")}
+    whole = 2 * len(layers) == len(stored)
+    for path, layer in layers.items():
+        values, places = stored[f"{path}.shira_weight"], stored[f"{path}.shira_indices"]
+        whole &= torch.equal(layer.shira_weight["default"], values) and torch.equal(layer.shira_indices["default"], places)
+        whole &= places.dtype == torch.int32 and len(set(map(tuple, places.T.tolist()))) == values.numel()
+        whole &= values.numel() == config["r"] * (layer.in_features + layer.out_features)
+    report(whole, f"{name}: peft holds all {len(stored)} tensors as they are stored")
+
+
 @torch.no_grad()
 def compare(what, model, prompts, wanted, tolerance):
     got = torch.stack([model(torch.tensor([ids])).logits[0, -1].double() for ids in prompts])
@@ -120,6 +133,11 @@ def check(model_dir, work):
                 report(same, f"{name}: peft holds all {len(stored)} tensors as they are stored")
                 compare(f"{name} through peft", model, prompts, wanted, FLOAT32)
                 model.save_pretrained(os.path.join(work, "resaved", name))
+            elif config["peft_type"] == "SHIRA":
+                model = PeftModel.from_pretrained(base, folder).eval()
+                check_shira(name, folder, model, config)
+                compare(f"{name} through peft", model, prompts, wanted, FLOAT32)
+                compare(f"{name} merged by peft", model.merge_and_unload(), prompts, wanted, FLOAT32)
             else:
                 compare(f"{name} by torch", with_diablo(base, folder, config).eval(), prompts, wanted, FLOAT32)
             continue
