@@ -11,6 +11,7 @@ pub mod cases;
 pub mod clip;
 pub mod column_sum;
 pub mod cross_entropy;
+mod dora_cases;
 pub mod dropout;
 pub mod embedding;
 pub mod embedding_grad;
@@ -18,16 +19,19 @@ pub mod fill;
 pub mod format;
 pub mod gather_rows;
 pub mod loss_sum;
+pub mod magnitude_grad;
 pub mod matmul;
 pub mod rms_norm;
 pub mod rms_norm_grad;
 pub mod rms_norm_weight_grad;
 pub mod rope;
+pub mod scale_columns;
 pub mod scatter_rows;
 pub mod sum_squares;
 pub mod swiglu;
 pub mod swiglu_grad;
 mod vector;
+pub mod weight_norm;
 
 pub use format::{Format, NF4};
 
@@ -84,15 +88,18 @@ pub static ALL: &[&Kernel] = &[
     &fill::KERNEL,
     &gather_rows::KERNEL,
     &loss_sum::KERNEL,
+    &magnitude_grad::KERNEL,
     &matmul::KERNEL,
     &rms_norm::KERNEL,
     &rms_norm_grad::KERNEL,
     &rms_norm_weight_grad::KERNEL,
     &rope::KERNEL,
+    &scale_columns::KERNEL,
     &scatter_rows::KERNEL,
     &sum_squares::KERNEL,
     &swiglu::KERNEL,
     &swiglu_grad::KERNEL,
+    &weight_norm::KERNEL,
 ];
 
 /// Workgroups along one dimension; WebGPU allows no more.
