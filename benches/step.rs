@@ -1,7 +1,7 @@
 //! One training step on the CPU executor: DiaBlo, LoRA and all weights at the tinystories-656k shape.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use diablo::adapter::{Kind, MODULES, Spec, choose};
+use diablo::adapter::{MODULES, Spec, choose};
 use diablo::bench::{LoadedStep, StepCase, shapes};
 use diablo::device::Device;
 

@@ -50,18 +50,23 @@ pub fn adapter(run: &RunConfig, config: &ModelConfig) -> Result<(Spec, Option<Ad
     Ok((spec, None))
 }
 
+/// The name of one of LoRA's variants.
+pub fn variant(pissa: bool, dora: bool, rslora: bool) -> &'static str {
+    match (pissa, dora, rslora) {
+        (true, ..) => "pissa",
+        (_, true, _) => "dora",
+        (_, _, true) => "rslora",
+        _ => "lora",
+    }
+}
+
 /// The method with its size, for people: `diablo, 8 blocks`.
 pub fn describe(spec: &Spec) -> String {
     match &spec.kind {
         Kind::None => "no adapter".into(),
         Kind::Full => "full".into(),
         Kind::Lora { rank, alpha, rslora, dora, pissa, b_rate } => {
-            let name = match (pissa, dora, rslora) {
-                (true, ..) => "pissa",
-                (_, true, _) => "dora",
-                (_, _, true) => "rslora",
-                _ => "lora",
-            };
+            let name = variant(*pissa, *dora, *rslora);
             let root = if *rslora && name != "rslora" { ", by the root of the rank" } else { "" };
             let plus = if *b_rate == 1.0 { String::new() } else { format!(", B {b_rate} times the rate") };
             format!("{name}, rank {rank}, alpha {alpha}{root}{plus}")
