@@ -6,6 +6,7 @@ struct Params {
     beta2: f32,
     eps: f32,
     weight_decay: f32,
+    rate: f32, // factor of the learning rate
 }
 @group(0) @binding(0) var<storage, read> inputs: array<f32>;  // the step's: [2] lr, [3] c1 = 1 - b1^t, [4] sqrt(c2) = sqrt(1 - b2^t)
 @group(0) @binding(1) var<storage, read> metrics: array<f32>; // [2] what gradients are multiplied with; negative: no update
@@ -26,7 +27,7 @@ fn main(
     if i >= params.count || scale < 0.0 {
         return;
     }
-    let lr = inputs[2];
+    let lr = params.rate * inputs[2];
     let g = gradients[i] * scale;
     let m = params.beta1 * first[i] + (1.0 - params.beta1) * g;
     let v = params.beta2 * second[i] + (1.0 - params.beta2) * g * g;

@@ -10,10 +10,13 @@ use diablo::kernels::cross_entropy::cross_entropy;
 use diablo::kernels::dropout::dropout;
 use diablo::kernels::embedding_grad::{Groups, embedding_grad};
 use diablo::kernels::glu_grad::glu_grad;
+use diablo::kernels::magnitude_grad::magnitude_grad;
 use diablo::kernels::matmul::{Diagonal, MatMul, Matrix};
 use diablo::kernels::rms_norm_grad::rms_norm_grad;
 use diablo::kernels::rms_norm_weight_grad::rms_norm_weight_grad;
 use diablo::kernels::rope::{rope, table};
+use diablo::kernels::scale_columns::scale_columns;
+use diablo::kernels::weight_norm::{WeightNorm, weight_norm};
 use diablo::kernels::{Activation, Format, INPUT_WORDS, METRIC_WORDS, NONE, inputs, metrics};
 
 const STEP: f64 = 1e-5;
@@ -103,6 +106,44 @@ fn activated(activation: Activation, x: f64) -> f64 {
         Activation::Silu => x / (1.0 + (-x).exp()),
         Activation::GeluTanh => 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh()),
     }
+}
+
+/// The lengths n of V's rows are constants here, as DoRA has it.
+#[test]
+fn dora_gradients() {
+    for (rows, width) in [(1, 1), (3, 5), (4, 33)] {
+        let mut b = CaseBuilder::new(width as u32);
+        let (x, m, dy) = (b.floats(rows * width, 2.0), b.floats(width, 1.0), b.floats(rows * width, 1.0));
+        let lengths: Vec<f32> = (0..width).map(|i| 0.5 + i as f32 * 0.1).collect();
+        let n = b.given(&lengths);
+        let dm = b.noisy_output(width);
+        let (x64, m64, dy64, old) = (wide(&b, x, rows * width), wide(&b, m, width), wide(&b, dy, rows * width), wide(&b, dm, width));
+        let forward = |x: &[f64], m: &[f64]| -> Vec<f64> {
+            x.iter().enumerate().map(|(i, x)| x * m[i % width] / f64::from(lengths[i % width])).collect()
+        };
+        let got = run(b, magnitude_grad(dy, x, n, dm, rows, width));
+        close("dm", &added(&got[0], &old), &differences(&m64, |m| dot(&forward(&x64, m), &dy64)));
+
+        let mut b = CaseBuilder::new(width as u32);
+        let (_, m, dy) = (b.floats(rows * width, 2.0), b.floats(width, 1.0), b.floats(rows * width, 1.0));
+        let (n, dx) = (b.given(&lengths), b.noisy_output(rows * width));
+        let got = run(b, scale_columns(dy, m, n, None, None, dx, rows, width));
+        close("dx", &got[0], &differences(&x64, |x| dot(&forward(x, &m64), &dy64)));
+    }
+}
+
+#[test]
+fn lengths_of_rows_are_those_of_the_sum() {
+    let (rows, width, rank, scale) = (7, 33, 3, 0.5f32);
+    let mut b = CaseBuilder::new(4);
+    let (w, a, factors) = (b.floats(rows * width, 1.0), b.floats(rank * width, 1.0), b.floats(rows * rank, 1.0));
+    let out = b.noisy_output(rows);
+    let (w64, a64, b64) = (wide(&b, w, rows * width), wide(&b, a, rank * width), wide(&b, factors, rows * rank));
+    let entry =
+        |o: usize, i: usize| w64[o * width + i] + f64::from(scale) * (0..rank).map(|r| b64[o * rank + r] * a64[r * width + i]).sum::<f64>();
+    let want: Vec<f64> = (0..rows).map(|o| (0..width).map(|i| entry(o, i).powi(2)).sum::<f64>().sqrt()).collect();
+    let got = run(b, weight_norm(w, Format::F32, a, factors, out, WeightNorm { rows, width, rank, first_row: 0, scale }));
+    close("lengths", &got[0], &want);
 }
 
 #[test]
@@ -334,7 +375,7 @@ fn dropout_gradient_draws_the_same_again() {
 #[test]
 fn adamw_follows_its_definition_for_twenty_steps() {
     let (count, clip) = (37, 0.7f32);
-    let by = AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-6, weight_decay: 0.1 };
+    let by = AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-6, weight_decay: 0.1, rate: 2.5 };
     let (beta1, beta2, eps, decay) = (f64::from(by.beta1), f64::from(by.beta2), f64::from(by.eps), f64::from(by.weight_decay));
     let mut x32: Vec<f32> = (0..count).map(|i| (i as f32 * 0.7).sin()).collect();
     let (mut m32, mut v32) = (vec![0f32; count], vec![0f32; count]);
@@ -344,12 +385,13 @@ fn adamw_follows_its_definition_for_twenty_steps() {
         let lr = 0.05 / f64::from(t);
         let g: Vec<f32> = (0..count).map(|i| ((i * 13 + t as usize * 7) as f32).sin()).collect();
         let (c1, c2) = (1.0 - beta1.powi(t), 1.0 - beta2.powi(t));
+        let rate = f64::from(by.rate) * lr;
         for i in 0..count {
             let g = f64::from(g[i]) * f64::from(clip);
             m[i] = beta1 * m[i] + (1.0 - beta1) * g;
             v[i] = beta2 * v[i] + (1.0 - beta2) * g * g;
-            x[i] -= lr * decay * x[i];
-            x[i] -= lr * (m[i] / c1) / ((v[i] / c2).sqrt() + eps);
+            x[i] -= rate * decay * x[i];
+            x[i] -= rate * (m[i] / c1) / ((v[i] / c2).sqrt() + eps);
         }
         let mut b = CaseBuilder::new(1);
         let mut step = [0f32; INPUT_WORDS];

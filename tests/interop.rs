@@ -7,7 +7,7 @@ use diablo::device::Device;
 use diablo::generate::Decoder;
 use diablo::model::{Checkpoint, Dtype, SafetensorsFile, Source, TensorSpec, TensorView, write_safetensors};
 use diablo::train::blocks::Blocks;
-use diablo::train::config::Method;
+use diablo::train::config::{Init, Method};
 use diablo::train::export::write_merged;
 use diablo::train::{RunConfig, Trainer};
 use half::{bf16, f16};
@@ -80,11 +80,15 @@ struct Work {
 impl Work {
     /// Trains every method for a few steps, merges each adapter in the base's own type and in others, computes every folder's logits.
     fn make(shared: &Path, model: &str) -> Self {
+        Self::of(shared, model, runs())
+    }
+
+    fn of(shared: &Path, model: &str, runs: Vec<(&'static str, RunConfig)>) -> Self {
         let base = Source::open(&shared.join(model)).expect("model");
         let tokenizer = Tokenizer::from_dir(&base.folder).expect("tokenizer");
         let prompts = TEXTS.iter().map(|t| tokenizer.encode(t).expect("tokens")).collect();
         let mut work = Self { base, dir: tempfile::tempdir().expect("a folder"), prompts, logits: BTreeMap::new() };
-        for (name, run) in runs() {
+        for (name, run) in runs {
             let out = work.path(name);
             let run = RunConfig { model: work.base.folder.clone(), data: shared.join(DATA), out: out.clone(), ..run };
             let full = run.method == Method::Full;
@@ -227,7 +231,8 @@ fn check_adapter(work: &Work, name: &str, run: &RunConfig) {
         assert_eq!(config["fan_in_fan_out"], false);
         assert!(config["lora_dropout"].as_f64().is_some_and(|p| (p - run.adapter_dropout).abs() < 1e-6));
         assert_eq!(config["init_lora_weights"], true);
-        wanted.extend(["r", "lora_alpha", "lora_dropout", "use_rslora", "fan_in_fan_out", "init_lora_weights"]);
+        assert_eq!(config["use_dora"], run.dora);
+        wanted.extend(["r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "fan_in_fan_out", "init_lora_weights"]);
         for key in ["modules_to_save", "layers_to_transform", "layers_pattern"] {
             assert_eq!(config[key], Value::Null, "{key}");
             wanted.push(key);
@@ -444,21 +449,25 @@ fn python() -> Option<String> {
     found.then_some(python)
 }
 
-#[test]
-fn transformers_and_peft_agree() {
-    let Some(shared) = shared() else { return };
-    let Some(python) = python() else { return };
-    let works: Vec<(&str, Work)> = MODELS.iter().map(|model| (*model, Work::make(&shared, model))).collect();
+fn check_exports<'a>(python: &str, works: impl Iterator<Item = &'a Work>) {
     let mut command = Command::new(python);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/check_exports.py"));
     command.env("HF_HUB_OFFLINE", "1").env("TOKENIZERS_PARALLELISM", "false");
-    for (_, work) in &works {
+    for work in works {
         work.write_logits();
         command.arg(&work.base.folder).arg(work.dir.path());
     }
     let output = command.output().expect("Python starts");
     print!("{}", String::from_utf8_lossy(&output.stdout));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn transformers_and_peft_agree() {
+    let Some(shared) = shared() else { return };
+    let Some(python) = python() else { return };
+    let works: Vec<(&str, Work)> = MODELS.iter().map(|model| (*model, Work::make(&shared, model))).collect();
+    check_exports(&python, works.iter().map(|(_, work)| work));
 
     // The way back: what peft writes is an adapter here.
     for (model, work) in &works {
@@ -466,6 +475,44 @@ fn transformers_and_peft_agree() {
             let ours = AdapterFile::open(&work.path(name), &work.base.config).expect("adapter");
             let theirs = AdapterFile::open(&work.path("resaved").join(name), &work.base.config).expect("peft's adapter");
             assert_eq!((&ours.spec, &ours.tensors), (&theirs.spec, &theirs.tensors), "{model}: {name}");
+        }
+    }
+}
+
+/// LoRA's variants: peft gets the same logits from what is written, beside the base as it was; so do merged weights.
+#[test]
+fn variants_of_lora_through_peft() {
+    let Some(shared) = shared() else { return };
+    let (_, lora) = runs().swap_remove(3);
+    let variants = vec![
+        ("dora", RunConfig { dora: true, ..lora.clone() }),
+        ("dora-rs-plus", RunConfig { dora: true, rslora: true, lora_plus_ratio: 4.0, ..lora.clone() }),
+        ("pissa", RunConfig { init: Init::Pissa, ..lora.clone() }),
+        ("pissa-rs", RunConfig { init: Init::Pissa, rslora: true, adapter_dropout: 0.1, ..lora }),
+    ];
+    let names: Vec<&str> = variants.iter().map(|(name, _)| *name).collect();
+    let works: Vec<Work> = [MODELS[0], MODELS[1], MODELS[3]].iter().map(|model| Work::of(&shared, model, variants.clone())).collect();
+    for work in &works {
+        let untrained = logits(&work.base, None, &work.prompts);
+        for name in &names {
+            assert!(apart(&work.logits[*name], &untrained) > 0.02, "{name}: training changed too little to see");
+            for (folder, dtype) in work.merged(name) {
+                let off = apart(&work.logits[&folder], &work.logits[*name]);
+                println!("  {folder}: logits {off:.1e} of the largest from base + adapter's");
+                let written = dtype.unwrap_or(work.base.dtype());
+                let tolerance =
+                    [1e-5, 5e-2, 6e-3][[Dtype::F32, Dtype::BF16, Dtype::F16].iter().position(|d| *d == written).expect("known")];
+                assert!(off <= tolerance, "{folder}: {off}");
+            }
+        }
+    }
+    let Some(python) = python() else { return };
+    check_exports(&python, works.iter());
+    for work in &works {
+        for name in &names {
+            let ours = AdapterFile::open(&work.path(name), &work.base.config).expect("adapter");
+            let theirs = AdapterFile::open(&work.path("resaved").join(name), &work.base.config).expect("peft's adapter");
+            assert_eq!((&ours.spec, &ours.tensors), (&theirs.spec, &theirs.tensors), "{name}");
         }
     }
 }

@@ -58,7 +58,10 @@ fn a_wrong_number_is_noticed() {
 }
 
 /// Kernel, text of its shader, what stands there instead.
-const FAULTS: [(&str, &str, &str); 18] = [
+const FAULTS: [(&str, &str, &str); 21] = [
+    ("weight_norm", "params.first_row + row", "row"),
+    ("scale_columns", "m[o] / norms[o]", "m[o]"),
+    ("magnitude_grad", "sum / norms[o]", "sum"),
     ("fill", "params.value;", "params.value * 1.001;"),
     ("matmul", "params.first_output + col", "col"),
     ("matmul", "params.first_output + row", "row"),

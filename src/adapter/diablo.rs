@@ -10,7 +10,7 @@ use crate::device::{Layout, PlanBuilder, View};
 use crate::error::{Error, Result};
 use crate::kernels::matmul::{MatMul, Matrix, NO_LIMIT};
 use crate::model::Arena;
-use crate::model::linear::{self, Blocks, Into};
+use crate::model::linear::{self, Blocks, Into, Saved};
 use crate::model::weights::{Linear, Site};
 
 /// The blocks of one layer.
@@ -52,10 +52,10 @@ impl Part {
         y: View,
         residual: Option<View>,
         tokens: usize,
-    ) -> Option<View> {
+    ) -> Saved {
         let Some(dropout) = dropout else {
             linear::forward(plan, l, Some(self.blocks), x, y, residual, tokens);
-            return None;
+            return Saved::new();
         };
         linear::forward(plan, l, None, x, y, residual, tokens);
         let (d_in, d_out, b) = (l.weight.cols, l.weight.rows, self.blocks);
@@ -65,7 +65,7 @@ impl Part {
         let c = Matrix::rows(y, d_out).every(b.block_out);
         let limits = Some([NO_LIMIT, d_out, d_in]);
         plan.push(MatMul { batch: self.n, accumulate: true, limits, ..MatMul::new(tokens, b.block_out, b.block_in, a, d, c) }.op());
-        None
+        Saved::new()
     }
 
     pub fn backward(

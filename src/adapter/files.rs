@@ -15,8 +15,7 @@ pub const CONFIG_FILE: &str = "adapter_config.json";
 /// The numbers' file name.
 pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 /// What peft's LoRA can be told that changes what it computes, and that is not done here.
-const UNSUPPORTED: [&str; 18] = [
-    "use_dora",
+const UNSUPPORTED: [&str; 17] = [
     "modules_to_save",
     "rank_pattern",
     "alpha_pattern",
@@ -167,12 +166,13 @@ impl AdapterFile {
             "task_type": "CAUSAL_LM",
         });
         let own = match &self.spec.kind {
-            Kind::Lora { rank, alpha, rslora } => json!({
+            Kind::Lora { rank, alpha, rslora, dora, .. } => json!({
                 "peft_type": "LORA",
                 "r": rank,
                 "lora_alpha": if alpha.fract() == 0.0 { json!(*alpha as i64) } else { json!(alpha) },
                 "lora_dropout": self.spec.dropout,
                 "use_rslora": rslora,
+                "use_dora": dora,
                 "fan_in_fan_out": false,
                 "init_lora_weights": true,
                 "modules_to_save": null,
@@ -259,7 +259,9 @@ fn parse_spec(raw: &Value, place: &str, config: &ModelConfig) -> Result<Spec> {
                 raw["r"].as_u64().filter(|r| (1..=65_536).contains(r)).ok_or_else(|| wrong("r", "must be a whole number above 0"))?;
             let alpha = raw["lora_alpha"].as_f64().filter(|a| a.is_finite()).ok_or_else(|| wrong("lora_alpha", "must be a number"))?;
             let rslora = raw["use_rslora"].as_bool().unwrap_or(false);
-            Ok(Spec { kind: Kind::Lora { rank: rank as usize, alpha, rslora }, targets, dropout: dropout("lora_dropout") })
+            let dora = raw["use_dora"].as_bool().unwrap_or(false);
+            let kind = Kind::Lora { rank: rank as usize, alpha, rslora, dora, pissa: false, b_rate: 1.0 };
+            Ok(Spec { kind, targets, dropout: dropout("lora_dropout") })
         }
         Some("DIABLO") => {
             let pad = raw["pad_blocks"].as_bool().unwrap_or(false);

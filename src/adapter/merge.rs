@@ -2,7 +2,7 @@
 
 use super::files::{AdapterFile, Tensor};
 use super::spec::Kind;
-use super::{diablo, lora};
+use super::{diablo, dora, lora};
 use crate::model::weights::Site;
 
 impl AdapterFile {
@@ -19,7 +19,7 @@ impl AdapterFile {
             Kind::Lora { .. } => {
                 let [a, b] = lora::tensor_names(site);
                 match (find(&a), find(&b)) {
-                    (Some(a), Some(b)) => add_product(a, b, f64::from(self.spec.lora_scale()), weight),
+                    (Some(a), Some(b)) => add_product(a, b, f64::from(self.spec.lora_scale()), find(&dora::tensor_name(site)), weight),
                     _ => return false,
                 }
             }
@@ -40,8 +40,8 @@ fn add_blocks(blocks: &Tensor, weight: &mut [f32], d_in: usize) {
     }
 }
 
-/// W[o, i] += s sum_r B[o, r] A[r, i].
-fn add_product(a: &Tensor, b: &Tensor, scale: f64, weight: &mut [f32]) {
+/// W[o, i] += s sum_r B[o, r] A[r, i]; with DoRA's lengths m row o of the sum is then brought to length m[o].
+fn add_product(a: &Tensor, b: &Tensor, scale: f64, magnitude: Option<&Tensor>, weight: &mut [f32]) {
     let (rank, d_in) = (a.shape[0], a.shape[1]);
     let mut sums = vec![0f64; d_in];
     for (o, row) in weight.chunks_mut(d_in).enumerate() {
@@ -52,8 +52,12 @@ fn add_product(a: &Tensor, b: &Tensor, scale: f64, weight: &mut [f32]) {
                 *s += factor * f64::from(*a);
             }
         }
+        for (s, w) in sums.iter_mut().zip(&*row) {
+            *s += f64::from(*w);
+        }
+        let factor = magnitude.map_or(1.0, |m| f64::from(m.values[o]) / sums.iter().map(|x| x * x).sum::<f64>().sqrt());
         for (w, s) in row.iter_mut().zip(&sums) {
-            *w = (f64::from(*w) + s) as f32;
+            *w = (s * factor) as f32;
         }
     }
 }

@@ -4,20 +4,24 @@ pub mod authors;
 pub mod change;
 pub mod choose;
 pub mod diablo;
+mod dora;
 pub mod files;
 pub mod lora;
 pub mod merge;
+pub mod pissa;
 pub mod shira;
 pub mod spec;
+pub mod svd;
 
 pub use files::AdapterFile;
+use files::Tensor;
 pub use spec::{Kind, MODULES, Spec};
 
 use crate::device::{Layout, PlanBuilder, Session, View};
 use crate::error::Result;
-use crate::model::linear::{Adapter, Into, Plain};
-use crate::model::weights::{Linear, Site};
-use crate::model::{Arena, ModelConfig};
+use crate::model::linear::{Adapter, Into, Plain, Saved};
+use crate::model::weights::{Linear, Site, Weight};
+use crate::model::{Arena, ModelConfig, Weights};
 use std::collections::BTreeMap;
 
 /// What one site trains.
@@ -60,22 +64,34 @@ impl Installed {
         Ok(Self { spec: spec.clone(), parts, step })
     }
 
-    /// Where an adapter starts: zeros for DiaBlo; for LoRA B zero and A uniform in +-1/sqrt(d_in) (peft's default), from `seed`.
+    /// Where an adapter starts: zeros for DiaBlo; for LoRA B zero and A uniform in +-1/sqrt(d_in) (peft's default), from `seed`; for
+    /// DoRA the weights' own row lengths too. PiSSA takes its start out of the weights on the device, and that start is returned
+    /// ([`pissa::beside_base`] needs it); otherwise nothing is.
     ///
     /// # Errors
-    /// Where the device was lost.
-    pub fn initialise(&self, session: &mut Session, seed: u64) -> Result<()> {
+    /// Where the device was lost, or PiSSA's rank is larger than a layer.
+    pub async fn initialise(&self, session: &mut Session, weights: &Weights, seed: u64) -> Result<Vec<Tensor>> {
+        let mut start = Vec::new();
         for (site, part) in &self.parts {
-            if let Part::Lora(part) = part {
-                part.initialise(session, seed, *site)?;
+            let Part::Lora(part) = part else { continue };
+            let linears = weights.layers.get(site.layer).into_iter().flat_map(|l| l.linears());
+            let Some(linear) = linears.into_iter().find(|l| l.site == *site) else { continue };
+            if matches!(self.spec.kind, Kind::Lora { pissa: true, .. }) {
+                start.extend(pissa::initialise(part, session, linear).await?);
+                continue;
+            }
+            part.initialise(session, seed, *site)?;
+            if let Some(magnitude) = &part.magnitude {
+                let values = read_weight(session, &linear.weight).await?;
+                session.write_f32(magnitude.value, &dora::lengths(&values, linear.weight.cols))?;
             }
         }
-        Ok(())
+        Ok(start)
     }
 }
 
 impl Adapter for Installed {
-    fn forward(&self, plan: &mut PlanBuilder, linear: &Linear, x: View, y: View, residual: Option<View>, tokens: usize) -> Option<View> {
+    fn forward(&self, plan: &mut PlanBuilder, linear: &Linear, x: View, y: View, residual: Option<View>, tokens: usize) -> Saved {
         match self.parts.get(&linear.site) {
             None => Plain.forward(plan, linear, x, y, residual, tokens),
             Some(Part::Diablo(part)) => part.forward(plan, linear, self.dropout(linear), x, y, residual, tokens),
@@ -83,13 +99,23 @@ impl Adapter for Installed {
         }
     }
 
-    fn backward(&self, plan: &mut PlanBuilder, linear: &Linear, kept: Option<View>, x: View, dy: View, dx: Option<Into>, tokens: usize) {
+    fn backward(&self, plan: &mut PlanBuilder, linear: &Linear, saved: Saved, x: View, dy: View, dx: Option<Into>, tokens: usize) {
         match self.parts.get(&linear.site) {
-            None => Plain.backward(plan, linear, kept, x, dy, dx, tokens),
+            None => Plain.backward(plan, linear, saved, x, dy, dx, tokens),
             Some(Part::Diablo(part)) => part.backward(plan, linear, self.dropout(linear), x, dy, dx, tokens),
-            Some(Part::Lora(part)) => part.backward(plan, linear, self.dropout(linear), kept, x, dy, dx, tokens),
+            Some(Part::Lora(part)) => part.backward(plan, linear, self.dropout(linear), &saved, x, dy, dx, tokens),
         }
     }
+}
+
+/// A frozen weight's numbers, from the device.
+async fn read_weight(session: &mut Session, weight: &Weight) -> Result<Vec<f32>> {
+    let mut all = vec![0.0; weight.rows * weight.cols];
+    for piece in &weight.pieces {
+        let words = session.read(piece.value).await?;
+        weight.format.widen(&words, 0, &mut all[piece.first_row * weight.cols..][..piece.rows * weight.cols]);
+    }
+    Ok(all)
 }
 
 /// Dropout on an adapter's branch.

@@ -62,7 +62,9 @@ pub fn rank<'a>(layers: impl Iterator<Item = (&'a str, usize, usize, usize)> + C
     match layers.into_iter().find(|(_, d_out, d_in, _)| r * (d_out + d_in) > d_out * d_in) {
         None => Ok(r),
         Some((small, d_out, d_in, _)) => Err(Error::usage(
-            format!("as SHiRA every layer takes r (d_in + d_out) numbers: {large} needs r = {r}, and {small} [{d_out}, {d_in}] has no room"),
+            format!(
+                "as SHiRA every layer takes r (d_in + d_out) numbers: {large} needs r = {r}, and {small} [{d_out}, {d_in}] has no room"
+            ),
             "export it merged, or train with more blocks on the layers that have the largest",
         )),
     }

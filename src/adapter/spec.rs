@@ -26,6 +26,12 @@ pub enum Kind {
         alpha: f64,
         /// The product is scaled by alpha / sqrt(r) instead (Kalajdzievski 2023).
         rslora: bool,
+        /// The sum's rows are brought to trained lengths: DoRA (Liu et al. 2024).
+        dora: bool,
+        /// The factors start as the weight's principal singular vectors and the base keeps the rest: PiSSA (Meng et al. 2024).
+        pissa: bool,
+        /// Factor of B's learning rate: LoRA+ (Hayou et al. 2024).
+        b_rate: f32,
     },
     /// Every parameter of the model.
     Full,
@@ -53,10 +59,16 @@ impl Spec {
         Self { kind: Kind::Full, targets: Vec::new(), dropout: 0.0 }
     }
 
+    /// LoRA as it was first, on every module and without dropout.
+    pub fn lora(rank: usize, alpha: f64) -> Self {
+        let kind = Kind::Lora { rank, alpha, rslora: false, dora: false, pissa: false, b_rate: 1.0 };
+        Self { kind, targets: MODULES.to_vec(), dropout: 0.0 }
+    }
+
     /// The factor of LoRA's product.
     pub fn lora_scale(&self) -> f32 {
         match self.kind {
-            Kind::Lora { rank, alpha, rslora } => (alpha / if rslora { (rank as f64).sqrt() } else { rank as f64 }) as f32,
+            Kind::Lora { rank, alpha, rslora, .. } => (alpha / if rslora { (rank as f64).sqrt() } else { rank as f64 }) as f32,
             _ => 1.0,
         }
     }
@@ -75,7 +87,7 @@ impl Spec {
                     let n = blocks.get(module).copied().unwrap_or(1);
                     (n * d_out.div_ceil(n) * d_in.div_ceil(n)) as u64
                 }
-                Kind::Lora { rank, .. } => (rank * (d_out + d_in)) as u64,
+                Kind::Lora { rank, dora, .. } => (rank * (d_out + d_in) + if *dora { d_out } else { 0 }) as u64,
                 Kind::None | Kind::Full => 0,
             }
         };

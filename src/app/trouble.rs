@@ -53,7 +53,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// What the controls are called that the command line knows as options.
-const NAMES: [(&str, &str); 33] = [
+const NAMES: [(&str, &str); 36] = [
     ("--gradient-checkpointing", "\"recompute activations\""),
     ("go on with --resume", "press \"Go on\""),
     ("take another device with --device", "choose another device"),
@@ -62,6 +62,7 @@ const NAMES: [(&str, &str); 33] = [
     ("--sample-tokens", "the sample's length"),
     ("--sample-every", "sample every"),
     ("--prompt-column", "the prompt's key"),
+    ("--lora-plus-ratio", "B's rate"),
     ("--adapter-dropout", "dropout"),
     ("--max-grad-norm", "the gradient's norm"),
     ("--weight-decay", "weight decay"),
@@ -75,6 +76,7 @@ const NAMES: [(&str, &str); 33] = [
     ("--save-every", "save every"),
     ("--eval-data", "a held-out file"),
     ("--schedule", "schedule"),
+    ("--init pissa", "\"PiSSA\""),
     ("--patience", "patience"),
     ("--targets", "targets"),
     ("--seq-len", "sequence"),
@@ -84,6 +86,7 @@ const NAMES: [(&str, &str); 33] = [
     ("--epochs", "epochs"),
     ("--device", "device"),
     ("--steps", "steps"),
+    ("--dora", "\"DoRA\""),
     ("--alpha", "alpha"),
     ("--rank", "rank"),
     ("--out", "run folder"),

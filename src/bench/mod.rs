@@ -83,7 +83,7 @@ impl LoadedStep {
             buckets: vec![case.seq],
             trains: true,
             recompute: case.recompute,
-            adamw: AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 },
+            adamw: AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, rate: 1.0 },
             max_grad_norm: 1.0,
             writes: 0,
         };
@@ -91,7 +91,7 @@ impl LoadedStep {
         let program = Program::new(&case.config, &source.formats()?, &case.spec, &shape, device.limits())?;
         let mut session = pollster::block_on(device.load(&program.layout, &program.plans))?;
         source.load(&mut session, &program.weights, 1, &mut |_, _| ())?;
-        program.adapter.initialise(&mut session, 1)?;
+        pollster::block_on(program.adapter.initialise(&mut session, &program.weights, 1))?;
         program.inputs.upload_rope(&mut session, &case.config)?;
         let mut random = Random::new(2);
         let samples = (0..case.rows)

@@ -2,7 +2,7 @@
 
 use super::common_args::{DeviceArgs, OutputArgs};
 use super::output::{self, grouped, table};
-use crate::adapter::{Kind, MODULES, Spec, choose};
+use crate::adapter::{MODULES, Spec, choose};
 use crate::bench::{StepCase, StepTimes, measure, shapes};
 use crate::device::human_bytes;
 use crate::error::Result;
@@ -69,11 +69,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             let config = shapes::named(shape)?;
             let spec = match args.method {
                 Method::Full => Spec::full(),
-                Method::Lora => Spec {
-                    kind: Kind::Lora { rank: args.rank, alpha: 2.0 * args.rank as f64, rslora: false },
-                    targets: MODULES.to_vec(),
-                    dropout: 0.0,
-                },
+                Method::Lora => Spec::lora(args.rank, 2.0 * args.rank as f64),
                 Method::Diablo => choose::diablo(&config, &MODULES, |_| Some(args.blocks), false, 0.0)?,
             };
             let method = crate::train::resolve::describe(&spec);

@@ -114,7 +114,7 @@ impl Estimate {
         if all_asked || self.run.init_adapter.is_some() {
             return None;
         }
-        let kind = Kind::Lora { rank: choose::LORA_RANK, alpha: 1.0, rslora: false };
+        let kind = Spec::lora(choose::LORA_RANK, 1.0).kind;
         let lora = Spec { kind, ..self.spec.clone() }.trainable(self.config());
         Some(format!("chosen: it comes closest to the {} trainable numbers of LoRA rank {}", grouped(lora), choose::LORA_RANK))
     }

@@ -3,7 +3,7 @@
 use super::common_args::{DeviceArgs, word};
 use crate::error::Result;
 use crate::train::blocks::Blocks;
-use crate::train::config::{Method, RunConfig, TooLong, WeightsFormat};
+use crate::train::config::{Init, Method, RunConfig, TooLong, WeightsFormat};
 use crate::train::run_folder::CONFIG_FILE;
 use crate::train::schedule::ScheduleKind;
 use clap::Args;
@@ -52,6 +52,15 @@ pub struct TrainArgs {
     /// Scale LoRA by alpha / sqrt(rank)
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Method")]
     pub rslora: Option<bool>,
+    /// Train the length of each row of the weight apart from its direction (DoRA)
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Method")]
+    pub dora: Option<bool>,
+    /// Where LoRA starts; pissa: at the weight's principal singular vectors [default: uniform]
+    #[arg(long, value_parser = word::<Init>(), help_heading = "Method")]
+    pub init: Option<Init>,
+    /// Learning rate of LoRA's B, as a multiple of A's (LoRA+) [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Method")]
+    pub lora_plus_ratio: Option<f64>,
     /// Adapter to start from: a run folder, one that peft wrote, or an adapter.chkpt of the DiaBlo authors
     #[arg(long, value_name = "DIR", help_heading = "Method")]
     pub init_adapter: Option<PathBuf>,
@@ -184,7 +193,8 @@ impl TrainArgs {
         macro_rules! set_some {
             ($($field:ident),+ $(,)?) => { $(if self.$field.is_some() { c.$field = self.$field; })+ };
         }
-        set!(model, data, out, method, pad_blocks, targets, adapter_dropout, rank, alpha, rslora, init_from_config);
+        set!(model, data, out, method, pad_blocks, targets, adapter_dropout, rank, alpha, rslora, dora, init, lora_plus_ratio);
+        set!(init_from_config);
         set!(batch_size, accumulate, seq_len, packing, too_long, prompt_column, completion_column, no_shuffle, seed);
         set!(schedule, warmup, weight_decay, max_grad_norm, beta1, beta2, eps, gradient_checkpointing, sample_tokens);
         set_some!(blocks, init_adapter, weights, steps, epochs, lr, eval_data, eval_split, eval_every, patience, save_every);
@@ -236,7 +246,7 @@ mod tests {
     fn every_flag_arrives() {
         let c = config(
             "--model m --data d --out o --method lora --blocks q_proj=8,default=4 --pad-blocks --targets q_proj,v_proj --adapter-dropout 0.1 \
-             --rank 4 --alpha 8 --rslora --init-adapter a --weights nf4 --steps 9 --batch-size 2 --accumulate 3 --seq-len 64 --packing --too-long drop \
+             --rank 4 --alpha 8 --rslora --dora --init pissa --lora-plus-ratio 16 --init-adapter a --weights nf4 --steps 9 --batch-size 2 --accumulate 3 --seq-len 64 --packing --too-long drop \
              --prompt-column q --completion-column a --no-shuffle --seed 5 --lr 3e-3 --schedule linear --warmup 2 --weight-decay 0.01 \
              --max-grad-norm 0 --beta1 0.8 --beta2 0.9 --eps 1e-6 --eval-split 0.2 --eval-every 3 --patience 2 --save-every 4 \
              --sample-prompt p --sample-every 5 --sample-tokens 9 \

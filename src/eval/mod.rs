@@ -107,7 +107,7 @@ async fn score_loss(
         buckets: data::buckets(&data.lengths(), options.batch_size, options.seq_len, rows::BUCKETS),
         trains: false,
         recompute: false,
-        adamw: AdamW { beta1: 0.0, beta2: 0.0, eps: 0.0, weight_decay: 0.0 },
+        adamw: AdamW { beta1: 0.0, beta2: 0.0, eps: 0.0, weight_decay: 0.0, rate: 1.0 },
         max_grad_norm: 0.0,
         writes: 0,
     };

@@ -21,6 +21,7 @@ struct Params {
     beta2: f32,
     eps: f32,
     weight_decay: f32,
+    rate: f32,
 }
 
 /// What AdamW is run with.
@@ -34,12 +35,15 @@ pub struct AdamW {
     pub eps: f32,
     /// Decoupled weight decay.
     pub weight_decay: f32,
+    /// Factor of the step's learning rate: LoRA+ has another one for B (Hayou et al. 2024).
+    pub rate: f32,
 }
 
 /// x -= lr wd x; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x -= lr/c1 m / (sqrt(v)/sqrt(c2) + eps), g the clipped gradient
 /// (Loshchilov and Hutter 2019, algorithm 2, as PyTorch computes it). Nothing changes where `metrics[CLIP]` is negative.
 pub fn adamw(step: View, metrics: View, gradients: View, values: View, first: View, second: View, count: usize, by: AdamW) -> Op {
-    let params = Params { count: count as u32, beta1: by.beta1, beta2: by.beta2, eps: by.eps, weight_decay: by.weight_decay };
+    let params =
+        Params { count: count as u32, beta1: by.beta1, beta2: by.beta2, eps: by.eps, weight_decay: by.weight_decay, rate: by.rate };
     op(&KERNEL, vec![step, metrics, gradients, values, first, second], params, grid256(count), 14 * count)
 }
 
@@ -51,7 +55,7 @@ fn run(call: &mut Call<'_>) {
         return;
     }
     let n = p.count as usize;
-    let (lr, c1, c2) = (step[inputs::LEARNING_RATE], step[inputs::CORRECTION1], step[inputs::CORRECTION2]);
+    let (lr, c1, c2) = (p.rate * step[inputs::LEARNING_RATE], step[inputs::CORRECTION1], step[inputs::CORRECTION2]);
     let chunks = values[..n].par_chunks_mut(CHUNK).zip(first[..n].par_chunks_mut(CHUNK)).zip(second[..n].par_chunks_mut(CHUNK));
     chunks.zip(gradients[..n].par_chunks(CHUNK)).for_each(|(((x, m), v), g)| {
         vectorised(|| {

@@ -225,9 +225,9 @@ impl CaseBuilder {
 /// Sizes around the edges of tiles and workgroups.
 const SIZES: [usize; 7] = [1, 3, 63, 65, 127, 257, 1000];
 /// Numbers that go through a few exact or nearly exact operations.
-const CLOSE: f32 = 4e-6;
+pub(super) const CLOSE: f32 = 4e-6;
 /// Sums, exponentials and divisions, whose last bits are each device's own.
-const SUMMED: f32 = 2e-5;
+pub(super) const SUMMED: f32 = 2e-5;
 
 /// Every case of every kernel.
 pub fn all() -> Vec<Case> {
@@ -239,6 +239,7 @@ pub fn all() -> Vec<Case> {
     loss(&mut cases);
     matmuls(&mut cases);
     attentions(&mut cases);
+    super::dora_cases::lengths(&mut cases);
     for (i, case) in cases.iter_mut().enumerate() {
         case.name = format!("{i}: {}", case.name);
     }
@@ -440,7 +441,7 @@ fn optimiser(cases: &mut Vec<Case>) {
             let squares: Vec<f32> = (0..count).map(|i| 0.01 + (i % 11) as f32 * 0.1).collect();
             let second = b.given(&squares);
             b.output(second, count);
-            let with = AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay };
+            let with = AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay, rate: if weight_decay > 0.0 { 3.0 } else { 1.0 } };
             let op = adamw(step, by, gradients, values, first, second, count, with);
             cases.push(b.finish(format!("{count} values, clip {scale}, decay {weight_decay}"), SUMMED, op));
         }

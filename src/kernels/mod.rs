@@ -12,6 +12,7 @@ pub mod cases;
 pub mod clip;
 pub mod column_sum;
 pub mod cross_entropy;
+mod dora_cases;
 pub mod dropout;
 pub mod embedding;
 pub mod embedding_grad;
@@ -21,14 +22,17 @@ pub mod gather_rows;
 pub mod glu;
 pub mod glu_grad;
 pub mod loss_sum;
+pub mod magnitude_grad;
 pub mod matmul;
 pub mod rms_norm;
 pub mod rms_norm_grad;
 pub mod rms_norm_weight_grad;
 pub mod rope;
+pub mod scale_columns;
 pub mod scatter_rows;
 pub mod sum_squares;
 mod vector;
+pub mod weight_norm;
 
 pub use activation::Activation;
 pub use format::{Format, NF4};
@@ -88,13 +92,16 @@ pub static ALL: &[&Kernel] = &[
     &glu::KERNEL,
     &glu_grad::KERNEL,
     &loss_sum::KERNEL,
+    &magnitude_grad::KERNEL,
     &matmul::KERNEL,
     &rms_norm::KERNEL,
     &rms_norm_grad::KERNEL,
     &rms_norm_weight_grad::KERNEL,
     &rope::KERNEL,
+    &scale_columns::KERNEL,
     &scatter_rows::KERNEL,
     &sum_squares::KERNEL,
+    &weight_norm::KERNEL,
 ];
 
 /// Workgroups along one dimension; WebGPU allows no more.

@@ -33,6 +33,8 @@ pub struct Segment {
     values: usize,
     /// Numbers in use.
     pub len: usize,
+    /// Factor of the learning rate.
+    pub rate: f32,
 }
 
 /// Everything that trains.
@@ -63,6 +65,11 @@ impl Arena {
 
     /// Adds a tensor of `shape`; the pieces it lies in, by rows of its first dimension (one, unless it is larger than a segment).
     pub fn add(&mut self, layout: &mut Layout, name: &str, shape: &[usize]) -> Vec<Trained> {
+        self.add_at(layout, name, shape, 1.0)
+    }
+
+    /// As [`Self::add`], for a tensor whose learning rate is the run's times `rate`: it lies in segments of its own.
+    pub fn add_at(&mut self, layout: &mut Layout, name: &str, shape: &[usize], rate: f32) -> Vec<Trained> {
         let rows = shape.first().copied().unwrap_or(1);
         let width = shape.iter().skip(1).product::<usize>();
         let most = (layout.limits.max_words() / width.max(1)).max(1);
@@ -70,7 +77,7 @@ impl Arena {
         let mut first_row = 0;
         while first_row < rows {
             let here = most.min(rows - first_row);
-            let at = self.place(layout, here * width);
+            let at = self.place(layout, here * width, rate);
             pieces.push(Trained {
                 name: name.into(),
                 shape: shape.into(),
@@ -87,9 +94,11 @@ impl Arena {
         pieces
     }
 
-    fn place(&mut self, layout: &mut Layout, len: usize) -> [View; 4] {
+    fn place(&mut self, layout: &mut Layout, len: usize, rate: f32) -> [View; 4] {
         let room = layout.limits.max_words();
-        if self.segments.last().is_none_or(|s| s.len + len > room) {
+        let newest = self.segments.iter().rposition(|s| s.rate == rate);
+        let fits = newest.filter(|i| self.segments[*i].len + len <= room);
+        if fits.is_none() {
             let kinds: &[(&str, Category)] = if self.trains {
                 &[
                     ("trained values", Category::Adapter),
@@ -104,10 +113,11 @@ impl Arena {
             for (label, category) in kinds {
                 layout.buffer(*label, 0, *category);
             }
-            self.segments.push(Segment { values: first, len: 0 });
+            self.segments.push(Segment { values: first, len: 0, rate });
         }
         let kinds = if self.trains { 4 } else { 1 };
-        let segment = self.segments.last_mut().expect("a segment was just added where there was none");
+        let index = fits.unwrap_or(self.segments.len() - 1);
+        let segment = &mut self.segments[index];
         let offset = segment.len;
         segment.len = (offset + len).next_multiple_of(ALIGN);
         for buffer in segment.values..segment.values + kinds {
@@ -147,6 +157,19 @@ impl Segment {
 mod tests {
     use super::*;
     use crate::device::Limits;
+
+    #[test]
+    fn rates_have_segments_of_their_own() {
+        let mut layout = Layout::new(Limits::NONE);
+        let mut arena = Arena::new(true);
+        for (name, rate) in [("a", 1.0), ("b", 16.0), ("c", 1.0), ("d", 16.0)] {
+            arena.add_at(&mut layout, name, &[5, 3], rate);
+        }
+        assert_eq!(arena.segments.iter().map(|s| s.rate).collect::<Vec<_>>(), [1.0, 16.0]);
+        assert_eq!(arena.tensors[0].value.buffer, arena.tensors[2].value.buffer);
+        assert_eq!(arena.tensors[1].value.buffer, arena.tensors[3].value.buffer);
+        assert_ne!(arena.tensors[0].value.buffer, arena.tensors[1].value.buffer);
+    }
 
     #[test]
     fn a_tensor_larger_than_a_binding_is_split_by_rows() {

@@ -2,7 +2,7 @@
 
 use super::ModelConfig;
 use super::inputs::Inputs;
-use super::linear::{Adapter, Into};
+use super::linear::{Adapter, Into, Saved};
 use super::weights::{Layer, Linear, Vector, Weights};
 use crate::device::{Op, PlanBuilder, View};
 use crate::kernels::attention::Attention;
@@ -60,7 +60,7 @@ struct Kept {
     /// The feed-forward half's output before the norm behind it.
     mlp_out: Option<View>,
     /// By the adapter, for q, k, v, o, gate, up, down.
-    adapter: [Option<View>; 7],
+    adapter: [Saved; 7],
 }
 
 /// What the forward pass keeps.
@@ -132,7 +132,7 @@ impl Graph<'_> {
         Forward { y: x, layers }
     }
 
-    fn apply(&self, plan: &mut PlanBuilder, linear: &Linear, x: View, residual: Option<View>) -> (View, Option<View>) {
+    fn apply(&self, plan: &mut PlanBuilder, linear: &Linear, x: View, residual: Option<View>) -> (View, Saved) {
         let y = plan.activation(linear.site.module, self.tokens() * linear.weight.rows);
         let kept = self.adapter.forward(plan, linear, x, y, residual, self.tokens());
         (y, kept)

@@ -14,14 +14,17 @@ pub struct Into {
     pub add: bool,
 }
 
+/// Views of the forward pass that an adapter's backward pass reads.
+pub type Saved = Vec<View>;
+
 /// How the linear layers of a model are applied. [`Plain`] applies the weights alone; adapters add their own.
 pub trait Adapter {
     /// Lays out y = (W + adapter) x + b (+ residual). x: [tokens, d_in], y and residual: [tokens, d_out].
     /// What it returns is kept for [`Adapter::backward`].
-    fn forward(&self, plan: &mut PlanBuilder, linear: &Linear, x: View, y: View, residual: Option<View>, tokens: usize) -> Option<View>;
+    fn forward(&self, plan: &mut PlanBuilder, linear: &Linear, x: View, y: View, residual: Option<View>, tokens: usize) -> Saved;
 
     /// Lays out the gradients of everything that trains here, and of x where `dx` is given.
-    fn backward(&self, plan: &mut PlanBuilder, linear: &Linear, kept: Option<View>, x: View, dy: View, dx: Option<Into>, tokens: usize);
+    fn backward(&self, plan: &mut PlanBuilder, linear: &Linear, saved: Saved, x: View, dy: View, dx: Option<Into>, tokens: usize);
 }
 
 /// The weights alone: frozen, or trained in full where they have gradients.
@@ -29,12 +32,12 @@ pub trait Adapter {
 pub struct Plain;
 
 impl Adapter for Plain {
-    fn forward(&self, plan: &mut PlanBuilder, linear: &Linear, x: View, y: View, residual: Option<View>, tokens: usize) -> Option<View> {
+    fn forward(&self, plan: &mut PlanBuilder, linear: &Linear, x: View, y: View, residual: Option<View>, tokens: usize) -> Saved {
         forward(plan, linear, None, x, y, residual, tokens);
-        None
+        Saved::new()
     }
 
-    fn backward(&self, plan: &mut PlanBuilder, linear: &Linear, _: Option<View>, x: View, dy: View, dx: Option<Into>, tokens: usize) {
+    fn backward(&self, plan: &mut PlanBuilder, linear: &Linear, _: Saved, x: View, dy: View, dx: Option<Into>, tokens: usize) {
         weight_grad(plan, linear, x, dy, tokens);
         if let Some(dx) = dx {
             input_grad(plan, linear, None, dy, dx, tokens);

@@ -1,6 +1,7 @@
 //! Which of some folders hold an adapter, and whose.
 
-use super::config::RunConfig;
+use super::config::{Init, RunConfig};
+use super::resolve::variant;
 use super::run_folder::CONFIG_FILE;
 use crate::files;
 use crate::generate::together::has_adapter;
@@ -32,12 +33,12 @@ impl Found {
     /// What made it, for people.
     pub fn method(&self) -> String {
         use super::compare::Size;
-        match self.run.as_ref().map(Size::of) {
-            Some(Size::Blocks(Some(blocks))) => format!("diablo, {blocks} blocks"),
-            Some(Size::Blocks(None)) => "diablo".into(),
-            Some(Size::Rank(rank)) => format!("lora, rank {rank}"),
-            Some(Size::Whole) => "full".into(),
-            None => "adapter".into(),
+        let Some(run) = &self.run else { return "adapter".into() };
+        match Size::of(run) {
+            Size::Blocks(Some(blocks)) => format!("diablo, {blocks} blocks"),
+            Size::Blocks(None) => "diablo".into(),
+            Size::Rank(rank) => format!("{}, rank {rank}", variant(run.init == Init::Pissa, run.dora, run.rslora)),
+            Size::Whole => "full".into(),
         }
     }
 

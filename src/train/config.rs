@@ -35,6 +35,16 @@ choice! {
 }
 
 choice! {
+    /// Where LoRA's factors start.
+    Init {
+        /// A uniform in +-1/sqrt(d_in), B zero.
+        Uniform = "uniform",
+        /// The weight's principal singular vectors, which are taken out of the base (PiSSA).
+        Pissa = "pissa",
+    }
+}
+
+choice! {
     /// What becomes of a row longer than the sequence.
     TooLong {
         /// Its end is cut off.
@@ -104,6 +114,12 @@ pub struct RunConfig {
     pub alpha: f64,
     /// Scales LoRA's branch by alpha / sqrt(r) instead.
     pub rslora: bool,
+    /// Brings the rows of the weight and LoRA's product together to trained lengths (DoRA).
+    pub dora: bool,
+    /// Where LoRA's factors start.
+    pub init: Init,
+    /// B's learning rate is this times A's (LoRA+).
+    pub lora_plus_ratio: f64,
     /// An adapter to start from.
     pub init_adapter: Option<PathBuf>,
     /// How frozen weights are held; as the checkpoint has them where this is absent.
@@ -196,6 +212,9 @@ impl Default for RunConfig {
             rank: 16,
             alpha: 32.0,
             rslora: false,
+            dora: false,
+            init: Init::Uniform,
+            lora_plus_ratio: 1.0,
             init_adapter: None,
             weights: None,
             init_from_config: false,
@@ -237,7 +256,7 @@ impl Default for RunConfig {
 /// What a checkpoint depends on: a resume with another value would go on with something else.
 ///
 /// The rest (rates, lengths of the run, evaluation, device) may change between sittings.
-const FIXED_KEYS: [&str; 23] = [
+const FIXED_KEYS: [&str; 25] = [
     "model",
     "data",
     "method",
@@ -248,6 +267,8 @@ const FIXED_KEYS: [&str; 23] = [
     "rank",
     "alpha",
     "rslora",
+    "dora",
+    "init",
     "init_adapter",
     "weights",
     "init_from_config",

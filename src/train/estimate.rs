@@ -3,7 +3,7 @@
 use super::config::RunConfig;
 use super::program::{Program, Shape};
 use super::{resolve, rows};
-use crate::adapter::{Kind, Spec};
+use crate::adapter::Spec;
 use crate::device::{Ledger, Limits};
 use crate::error::Result;
 use crate::model::Source;
@@ -70,7 +70,7 @@ impl Estimate {
             _ => None,
         };
         let trainable = spec.trainable(config);
-        let rank_one = Spec { kind: Kind::Lora { rank: 1, alpha: 1.0, rslora: false }, ..spec.clone() }.trainable(config);
+        let rank_one = Spec { kind: Spec::lora(1, 1.0).kind, ..spec.clone() }.trainable(config);
         Ok(Self {
             trainable,
             parameters: config.num_parameters(),

@@ -3,7 +3,7 @@
 use super::trainer::Trainer;
 use super::{resolve, state};
 use crate::adapter::change::Cells;
-use crate::adapter::{Kind, MODULES, diablo, lora};
+use crate::adapter::{AdapterFile, Kind, MODULES, diablo, lora, pissa};
 use crate::error::{Error, Result};
 use crate::model::weights::Site;
 
@@ -73,7 +73,8 @@ impl Trainer {
     /// # Errors
     /// Where the device was lost.
     pub async fn changes(&mut self) -> Result<Vec<SiteChange>> {
-        let tensors = state::values(&mut self.session, &self.program).await?;
+        let adapter = self.adapter_now().await?;
+        let tensors = &adapter.tensors;
         let sites = self.sites();
         let mut all = Vec::with_capacity(sites.len());
         for site in sites {
@@ -81,14 +82,17 @@ impl Trainer {
             let of = |name: String| tensors.iter().find(|t| t.name == name).map(|t| t.values.as_slice()).unwrap_or_default();
             let known = self.weight_norms.contains_key(&site);
             // What a full run has added is known only beside what it started from.
-            let frozen = if known && self.spec.kind != Kind::Full { Vec::new() } else { self.frozen(site)? };
+            // So it is with DoRA, whose lengths scale the weight itself.
+            let beside = matches!(self.spec.kind, Kind::Full | Kind::Lora { dora: true, .. });
+            let frozen = if known && !beside { Vec::new() } else { self.frozen(site)? };
             let norms = || if frozen.is_empty() { Vec::new() } else { cells.norms(&frozen) };
             let weight = self.weight_norms.entry(site).or_insert_with(norms).clone();
-            let change = match &self.spec.kind {
+            let change = match &adapter.spec.kind {
                 Kind::Diablo { .. } => cells.block_norms(of(diablo::tensor_name(site))),
+                Kind::Lora { dora: true, .. } => cells.norms(&merged_change(&adapter, site, &frozen, cells.d_in)),
                 Kind::Lora { rank, .. } => {
                     let [a, b] = lora::tensor_names(site).map(of);
-                    cells.low_rank_norms(a, b, *rank, self.spec.lora_scale())
+                    cells.low_rank_norms(a, b, *rank, adapter.spec.lora_scale())
                 }
                 Kind::Full | Kind::None => cells.norms(&moved(of(format!("{}.weight", site.path())), &frozen)),
             };
@@ -117,10 +121,17 @@ impl Trainer {
                 let (values, gradient) = self.trained(&diablo::tensor_name(site)).await?;
                 (cells.block_cell(&values, at.0), Some(cells.block_cell(&gradient, at.0)))
             }
-            Kind::Lora { rank, .. } => {
-                let [a, b] = lora::tensor_names(site);
-                let ((a, _), (b, _)) = (self.trained(&a).await?, self.trained(&b).await?);
-                (cells.low_rank_cell(&a, &b, rank, self.spec.lora_scale(), at.0, at.1), None)
+            Kind::Lora { .. } => {
+                let adapter = self.adapter_now().await?;
+                let of = |name: String| adapter.tensors.iter().find(|t| t.name == name).map(|t| t.values.as_slice()).unwrap_or_default();
+                let change = match adapter.spec.kind {
+                    Kind::Lora { rank, dora: false, .. } => {
+                        let [a, b] = lora::tensor_names(site).map(of);
+                        cells.low_rank_cell(a, b, rank, adapter.spec.lora_scale(), at.0, at.1)
+                    }
+                    _ => cells.cell(&merged_change(&adapter, site, &frozen, cells.d_in), at.0, at.1),
+                };
+                (change, None)
             }
             Kind::Full | Kind::None => {
                 let (values, gradient) = self.trained(&format!("{}.weight", site.path())).await?;
@@ -129,6 +140,12 @@ impl Trainer {
         };
         let (origin, shape) = ((outputs.start, inputs.start), (outputs.len(), inputs.len()));
         Ok(CellValues { site, at, origin, shape, change, gradient, weight })
+    }
+
+    /// What trains, as it would be written now.
+    async fn adapter_now(&mut self) -> Result<AdapterFile> {
+        let tensors = state::values(&mut self.session, &self.program).await?;
+        Ok(pissa::beside_base(AdapterFile { spec: self.spec.clone(), base: String::new(), tensors }, &self.start))
     }
 
     /// Values and gradients of a tensor that trains.
@@ -143,6 +160,13 @@ impl Trainer {
         }
         Ok((values, gradients))
     }
+}
+
+/// What merging would add to a frozen weight.
+fn merged_change(adapter: &AdapterFile, site: Site, frozen: &[f32], d_in: usize) -> Vec<f32> {
+    let mut merged = frozen.to_vec();
+    adapter.merge_into(site, &mut merged, d_in);
+    moved(&merged, frozen)
 }
 
 /// Values less where they started; all of them where they started as random numbers that nobody kept.

@@ -161,7 +161,7 @@ impl Program {
         plan.push(clip(partials, segments.len() * PARTIALS, self.inputs.metrics, shape.max_grad_norm));
         for s in segments {
             let (step, metrics) = (self.inputs.step, self.inputs.metrics);
-            plan.push(adamw(step, metrics, s.gradients(), s.values(), s.first(), s.second(), s.len, shape.adamw));
+            plan.push(adamw(step, metrics, s.gradients(), s.values(), s.first(), s.second(), s.len, AdamW { rate: s.rate, ..shape.adamw }));
         }
         plan.finish()
     }

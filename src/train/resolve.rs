@@ -1,6 +1,6 @@
 //! From a run's options to what is laid out: the adapter, and the shape of its plans.
 
-use super::config::{Method, RunConfig};
+use super::config::{Init, Method, RunConfig};
 use super::program::{Program, Shape};
 use crate::adapter::{AdapterFile, Kind, MODULES, Spec, choose};
 use crate::device::{Category, Limits, human_bytes};
@@ -26,12 +26,22 @@ pub fn adapter(run: &RunConfig, config: &ModelConfig) -> Result<(Spec, Option<Ad
             ));
         }
         file.spec.dropout = dropout;
+        if let Kind::Lora { b_rate, dora, .. } = &mut file.spec.kind {
+            *b_rate = run.lora_plus_ratio as f32;
+            if *dora && dropout > 0.0 {
+                return Err(Error::usage("--adapter-dropout: the adapter is DoRA's, which has none here", "leave --adapter-dropout out"));
+            }
+        }
         return Ok((file.spec.clone(), Some(file)));
     }
     let targets: Vec<&'static str> = MODULES.into_iter().filter(|m| run.targets.iter().any(|t| t == m)).collect();
     let spec = match run.method {
         Method::Full => Spec::full(),
-        Method::Lora => Spec { kind: Kind::Lora { rank: run.rank, alpha: run.alpha, rslora: run.rslora }, targets, dropout },
+        Method::Lora => {
+            let (rank, alpha, rslora, dora) = (run.rank, run.alpha, run.rslora, run.dora);
+            let kind = Kind::Lora { rank, alpha, rslora, dora, pissa: run.init == Init::Pissa, b_rate: run.lora_plus_ratio as f32 };
+            Spec { kind, targets, dropout }
+        }
         Method::Diablo => {
             let asked = |module: &str| run.blocks.as_ref().and_then(|b| b.get(module));
             choose::diablo(config, &targets, asked, run.pad_blocks, dropout)?
@@ -40,12 +50,27 @@ pub fn adapter(run: &RunConfig, config: &ModelConfig) -> Result<(Spec, Option<Ad
     Ok((spec, None))
 }
 
+/// The name of one of LoRA's variants.
+pub fn variant(pissa: bool, dora: bool, rslora: bool) -> &'static str {
+    match (pissa, dora, rslora) {
+        (true, ..) => "pissa",
+        (_, true, _) => "dora",
+        (_, _, true) => "rslora",
+        _ => "lora",
+    }
+}
+
 /// The method with its size, for people: `diablo, 8 blocks`.
 pub fn describe(spec: &Spec) -> String {
     match &spec.kind {
         Kind::None => "no adapter".into(),
         Kind::Full => "full".into(),
-        Kind::Lora { rank, alpha, rslora } => format!("{}, rank {rank}, alpha {alpha}", if *rslora { "rslora" } else { "lora" }),
+        Kind::Lora { rank, alpha, rslora, dora, pissa, b_rate } => {
+            let name = variant(*pissa, *dora, *rslora);
+            let root = if *rslora && name != "rslora" { ", by the root of the rank" } else { "" };
+            let plus = if *b_rate == 1.0 { String::new() } else { format!(", B {b_rate} times the rate") };
+            format!("{name}, rank {rank}, alpha {alpha}{root}{plus}")
+        }
         Kind::Diablo { blocks, .. } => {
             let mut numbers: Vec<usize> = blocks.values().copied().collect();
             numbers.dedup();
@@ -64,7 +89,13 @@ pub fn shape(run: &RunConfig, buckets: Vec<usize>, writes: usize) -> Shape {
         buckets,
         trains: true,
         recompute: run.gradient_checkpointing,
-        adamw: AdamW { beta1: run.beta1 as f32, beta2: run.beta2 as f32, eps: run.eps as f32, weight_decay: run.weight_decay as f32 },
+        adamw: AdamW {
+            beta1: run.beta1 as f32,
+            beta2: run.beta2 as f32,
+            eps: run.eps as f32,
+            weight_decay: run.weight_decay as f32,
+            rate: 1.0,
+        },
         max_grad_norm: run.max_grad_norm as f32,
         writes,
     }

@@ -14,7 +14,8 @@ use super::run_folder::RunFolder;
 use super::schedule::Schedule;
 use super::writer::{Writer, Written};
 use super::{export, heldout, resolve, rows, state, writer};
-use crate::adapter::{AdapterFile, Spec};
+use crate::adapter::files::Tensor;
+use crate::adapter::{AdapterFile, Spec, pissa};
 use crate::data::{Dataset, Order};
 use crate::device::{Device, Ledger, Session, Ticket, View};
 use crate::error::{Error, Result};
@@ -77,6 +78,8 @@ pub struct Trainer {
     pub(super) spec: Spec,
     pub(super) program: Program,
     pub(super) session: Session,
+    /// Where PiSSA started; empty for every other method.
+    pub(super) start: Vec<Tensor>,
     device: Device,
     data: Dataset,
     held_out: Option<Dataset>,
@@ -179,7 +182,7 @@ impl Trainer {
         source.load(&mut session, &program.weights, run.seed, &mut |done, total| {
             events(Event::Loading { what: "weights".into(), done, total });
         })?;
-        program.adapter.initialise(&mut session, run.seed)?;
+        let start = program.adapter.initialise(&mut session, &program.weights, run.seed).await?;
         if let (Some(init), None) = (&init, &checkpoint) {
             let place = run.init_adapter.as_deref().unwrap_or(folder.path()).display().to_string();
             init.upload(&mut session, &program.arena, &place)?;
@@ -198,6 +201,7 @@ impl Trainer {
             spec,
             program,
             session,
+            start,
             device,
             data,
             held_out,
@@ -559,7 +563,7 @@ impl Trainer {
             })?;
         } else {
             let base = self.run.model.display().to_string();
-            AdapterFile { spec: self.spec.clone(), base, tensors }.save(self.folder.path())?;
+            pissa::beside_base(AdapterFile { spec: self.spec.clone(), base, tensors }, &self.start).save(self.folder.path())?;
         }
         let metrics = MetricsLog::read(&self.folder.metrics_path())?;
         let train = metrics.iter().map(|m| (m.step as f64, f64::from(m.loss))).collect();

@@ -2,7 +2,7 @@
 
 use super::blocks::{Blocks, DEFAULT_KEY};
 use super::choice::nearest;
-use super::config::{MAX_SEED, Method, PROJECTIONS, RunConfig};
+use super::config::{Init, MAX_SEED, Method, PROJECTIONS, RunConfig, WeightsFormat};
 use crate::error::{Error, Result};
 use std::path::Path;
 
@@ -54,8 +54,14 @@ impl RunConfig {
         if self.method != Method::Diablo && (self.blocks.is_some() || self.pad_blocks) {
             out.push(format!("--blocks and --pad-blocks mean nothing to --method {}", self.method));
         }
-        if self.method != Method::Lora && self.rslora {
-            out.push(format!("--rslora means nothing to --method {}", self.method));
+        let lora_alone = [
+            ("rslora", self.rslora),
+            ("dora", self.dora),
+            ("init", self.init == Init::Pissa),
+            ("lora-plus-ratio", self.lora_plus_ratio != 1.0),
+        ];
+        for (option, _) in lora_alone.iter().filter(|(_, set)| *set && self.method != Method::Lora) {
+            out.push(format!("--{option} means nothing to --method {}", self.method));
         }
         if self.method == Method::Full && self.adapter_dropout > 0.0 {
             out.push("--adapter-dropout means nothing to --method full".into());
@@ -113,6 +119,11 @@ impl RunConfig {
         must((0.0..1.0).contains(&self.adapter_dropout), "adapter-dropout", self.adapter_dropout, "at least 0 and below 1")?;
         must(self.rank > 0, "rank", self.rank, "at least 1")?;
         must(self.alpha.is_finite() && self.alpha > 0.0, "alpha", self.alpha, "a number above 0")?;
+        let ratio = self.lora_plus_ratio;
+        must(ratio.is_finite() && ratio > 0.0, "lora-plus-ratio", ratio, "a number above 0, such as 16")?;
+        if self.method == Method::Lora {
+            self.check_lora()?;
+        }
         if self.init_from_config && self.method != Method::Full {
             let what =
                 format!("--init-from-config starts from random weights, and --method {} leaves most of them as they are", self.method);
@@ -127,6 +138,19 @@ impl RunConfig {
                 "--init-adapter: --method full has no adapter",
                 "export the adapter into the model first, then train on that",
             ));
+        }
+        Ok(())
+    }
+
+    fn check_lora(&self) -> Result<()> {
+        let pissa = self.init == Init::Pissa;
+        clash(self.dora && pissa, "dora", "init pissa", "PiSSA's base is another one, whose rows DoRA's lengths would not fit")?;
+        clash(self.dora && self.adapter_dropout > 0.0, "dora", "adapter-dropout", "DoRA scales base and branch together; leave one out")?;
+        clash(pissa && self.init_adapter.is_some(), "init pissa", "init-adapter", "an adapter is a start of its own")?;
+        if let Some(weights) = self.weights.filter(|w| pissa && matches!(w, WeightsFormat::Int8 | WeightsFormat::Nf4)) {
+            let what =
+                format!("--weights {weights} and --init pissa: the adapter is for the base as it was, and its rounded rest is another");
+            return Err(Error::usage(what, "use --weights f32, bf16 or f16, or leave --init out"));
         }
         Ok(())
     }
@@ -240,6 +264,15 @@ mod tests {
             ("--blocks q_proj=0:", |c| c.blocks = "q_proj=0".parse().ok()),
             ("--rank 0:", |c| c.rank = 0),
             ("--alpha 0:", |c| c.alpha = 0.0),
+            ("--lora-plus-ratio 0:", |c| c.lora_plus_ratio = 0.0),
+            ("--dora and --init pissa", |c| (c.method, c.dora, c.init) = (Method::Lora, true, Init::Pissa)),
+            ("--dora and --adapter-dropout", |c| (c.method, c.dora, c.adapter_dropout) = (Method::Lora, true, 0.1)),
+            ("--init pissa and --init-adapter", |c| {
+                (c.method, c.init, c.init_adapter) = (Method::Lora, Init::Pissa, Some("a".into()));
+            }),
+            ("--weights nf4 and --init pissa", |c| {
+                (c.method, c.init, c.weights) = (Method::Lora, Init::Pissa, Some(WeightsFormat::Nf4));
+            }),
             ("--adapter-dropout 1:", |c| c.adapter_dropout = 1.0),
             ("--init-from-config", |c| c.init_from_config = true),
             ("--init-adapter", |c| (c.init_adapter, c.method) = (Some("a".into()), Method::Full)),

@@ -128,7 +128,8 @@ def check(model_dir, work):
             if config["peft_type"] == "LORA":
                 model = PeftModel.from_pretrained(base, folder).eval()
                 stored = load_file(os.path.join(folder, "adapter_model.safetensors"))
-                held = {k.replace(".default", ""): v for k, v in model.state_dict().items() if ".lora_" in k}
+                plain = lambda k: k.replace(".default", "").replace("magnitude_vector.weight", "magnitude_vector")  # as peft stores it
+                held = {plain(k): v for k, v in model.state_dict().items() if ".lora_" in k}
                 same = held.keys() == stored.keys() and all(torch.equal(held[k], v) for k, v in stored.items())
                 report(same, f"{name}: peft holds all {len(stored)} tensors as they are stored")
                 compare(f"{name} through peft", model, prompts, wanted, FLOAT32)

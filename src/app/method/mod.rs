@@ -14,7 +14,7 @@ use crate::data::preview::Preview;
 use crate::device::Limits;
 use crate::train::RunConfig;
 use crate::train::blocks::Blocks;
-use crate::train::config::{Method, TooLong};
+use crate::train::config::{Init, Method, TooLong};
 use crate::train::estimate::Estimate;
 use eframe::egui::{self, DragValue, RichText, Slider, Ui};
 use std::sync::Arc;
@@ -233,5 +233,17 @@ fn rank(ui: &mut Ui, shared: &mut Shared) {
     field(ui, "Alpha", "Scales the product by alpha / r", |ui| {
         ui.add(DragValue::new(&mut shared.run.alpha).range(0.0..=f64::MAX).speed(0.5));
         ui.checkbox(&mut shared.run.rslora, "by the root of r").on_hover_text("Scales by alpha / √r instead of alpha / r");
+    });
+    field(ui, "Variants", "What can be done otherwise than in LoRA as it was first", |ui| {
+        let run = &mut shared.run;
+        ui.checkbox(&mut run.dora, "DoRA").on_hover_text("The length of each row of the weight trains apart from its direction");
+        let mut pissa = run.init == Init::Pissa;
+        let about = "Starts at the weight's principal singular vectors, which are taken out of the weight";
+        if ui.checkbox(&mut pissa, "PiSSA").on_hover_text(about).changed() {
+            run.init = if pissa { Init::Pissa } else { Init::Uniform };
+        }
+    });
+    field(ui, "B's rate", "LoRA+: how much faster the matrix B learns than A", |ui| {
+        ui.add(DragValue::new(&mut shared.run.lora_plus_ratio).range(0.01..=1000.0).speed(0.1).suffix(" × A's"));
     });
 }

@@ -93,7 +93,8 @@ impl TorchFile {
         let wrong = |what: String| Error::input(format!("{}: tensor {name:?}", self.place), what, "");
         let member = format!("{}data/{}", self.folder, t.storage);
         let size = t.dtype.size();
-        let stored = self.archive.member(&member, usize::MAX)?.ok_or_else(|| wrong(format!("its numbers, {member}, are not in the file")))?;
+        let stored =
+            self.archive.member(&member, usize::MAX)?.ok_or_else(|| wrong(format!("its numbers, {member}, are not in the file")))?;
         if t.stored.checked_mul(size) != Some(stored.len()) {
             return Err(wrong(format!("{member} has {} bytes, and not {} numbers of {}", stored.len(), t.stored, t.dtype)));
         }

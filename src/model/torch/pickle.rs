@@ -341,7 +341,9 @@ impl Machine<'_> {
         };
         let parts = self.parts(arguments);
         let made = match (name.as_str(), &parts[..]) {
-            ("collections.OrderedDict", []) if matches!(&self.values[arguments], Value::Tuple(t) if t.is_empty()) => Value::Dict(Vec::new()),
+            ("collections.OrderedDict", []) if matches!(&self.values[arguments], Value::Tuple(t) if t.is_empty()) => {
+                Value::Dict(Vec::new())
+            }
             ("torch._utils._rebuild_parameter", [Value::Tensor(tensor), ..]) => Value::Tensor(tensor.clone()),
             ("torch._utils._rebuild_tensor_v2", [Value::Storage { dtype, key, count }, Value::Int(offset), shape, stride, ..]) => {
                 let tensor = self.describe(*offset, shape, stride, *count).map(|(offset, shape)| Described {
@@ -361,7 +363,13 @@ impl Machine<'_> {
     }
 
     /// Offset and shape, checked against the storage's length.
-    fn describe(&self, offset: i64, shape: &Value, stride: &Value, stored: usize) -> std::result::Result<(usize, Vec<usize>), &'static str> {
+    fn describe(
+        &self,
+        offset: i64,
+        shape: &Value,
+        stride: &Value,
+        stored: usize,
+    ) -> std::result::Result<(usize, Vec<usize>), &'static str> {
         let whole = |value: &Value| -> Option<Vec<usize>> {
             let Value::Tuple(parts) = value else { return None };
             let one = |p: &At| if let Value::Int(n) = self.values[*p] { usize::try_from(n).ok() } else { None };
