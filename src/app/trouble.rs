@@ -53,7 +53,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// What the controls are called that the command line knows as options.
-const NAMES: [(&str, &str); 33] = [
+const NAMES: [(&str, &str); 35] = [
     ("--gradient-checkpointing", "\"recompute activations\""),
     ("go on with --resume", "press \"Go on\""),
     ("take another device with --device", "choose another device"),
@@ -61,6 +61,8 @@ const NAMES: [(&str, &str); 33] = [
     ("--sample-prompt", "sample"),
     ("--sample-tokens", "the sample's length"),
     ("--sample-every", "sample every"),
+    ("--data-format", "the rows' format"),
+    ("--columns", "the rows' columns"),
     ("--prompt-column", "the prompt's key"),
     ("--adapter-dropout", "dropout"),
     ("--max-grad-norm", "the gradient's norm"),

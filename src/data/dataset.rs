@@ -5,9 +5,10 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use super::lines::lines;
-use super::rows::{Row, Rows};
+use super::rows::{Chat, Row, Rows};
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
+use crate::random::Random;
 
 /// A row in a sequence that holds several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub enum TooLong {
 }
 
 /// How rows become samples.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The most tokens of a sample, and the length of a text's windows.
     pub seq_len: usize,
@@ -132,6 +133,7 @@ impl Dataset {
         }
         let (samples, mut report) = match rows {
             Rows::Pairs(rows) => pairs(rows, tokenizer, options, place, progress)?,
+            Rows::Chats(chats) => pairs(&plain(chats, place)?, tokenizer, options, place, progress)?,
             Rows::Text(text) => windows(text_ids(text, tokenizer, progress)?, options.seq_len, place)?,
         };
         report.samples = samples.len();
@@ -150,6 +152,25 @@ impl Dataset {
         let n = self.samples.len();
         let tail = self.samples.split_off(n - held_out(n, fraction));
         Ok((self, Self { samples: tail }))
+    }
+
+    /// Takes each sample `weight` times, one after the other; of a fraction that is left, a random choice by `seed`, in order.
+    pub fn weighted(&self, weight: f64, seed: u64) -> Self {
+        let n = self.samples.len();
+        let whole = weight.max(0.0).floor();
+        let more = ((weight - whole) * n as f64).round() as usize;
+        let mut chosen: Vec<usize> = (0..n).collect();
+        let mut random = Random::new(seed);
+        // The first `more` of a shuffle.
+        for at in 0..more.min(n) {
+            let other = at + random.below((n - at) as u64) as usize;
+            chosen.swap(at, other);
+        }
+        chosen.truncate(more);
+        chosen.sort_unstable();
+        let mut indices: Vec<usize> = (0..whole as usize).flat_map(|_| 0..n).collect();
+        indices.extend(chosen);
+        Self { samples: indices.into_iter().map(|i| self.samples[i].clone()).collect() }
     }
 
     /// How many samples there are.
@@ -258,6 +279,18 @@ fn pairs(
         return Err(Error::input(place, what, format!("the longest row has {} tokens: make the sequence length larger", report.longest)));
     }
     Ok((samples, report))
+}
+
+/// Conversations as two texts.
+fn plain(chats: &[Chat], place: &str) -> Result<Vec<Row>> {
+    let one = |chat: &Chat| {
+        let (prompt, completion) = chat
+            .plain
+            .clone()
+            .ok_or_else(|| Error::input(format!("{place}:{}", chat.line), "a conversation, and no chat template to write it with", ""))?;
+        Ok(Row { prompt, completion, line: chat.line })
+    };
+    chats.iter().map(one).collect()
 }
 
 /// The ids of a text, line by line.

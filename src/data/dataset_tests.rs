@@ -12,7 +12,7 @@ fn rows(pairs: &[(&str, &str)]) -> Rows {
 }
 
 fn options(seq_len: usize, too_long: TooLong) -> Options {
-    Options { seq_len, eos: 2, bos: None, too_long }
+    Options { seq_len, eos: 2, too_long, ..Options::default() }
 }
 
 fn build(rows: &Rows, options: &Options) -> Result<(Dataset, Report)> {

@@ -3,7 +3,8 @@
 //! It is made of the same [`Dataset`] that a run makes, only uncut, so what is shown is what is learned.
 
 use super::dataset::{Dataset, Options, TooLong};
-use super::rows::{Columns, Rows, read_rows};
+use super::files::DataFiles;
+use super::rows::{Reading, Rows, read_file};
 use super::tokenizer::Tokenizer;
 use crate::error::Result;
 use std::path::Path;
@@ -51,11 +52,12 @@ pub struct Counts {
     pub longest: usize,
 }
 
-/// A file of rows, tokenised and not cut.
+/// Files of rows, tokenised and not cut.
 #[derive(Clone, Debug)]
 pub struct Preview {
     rows: Vec<Uncut>,
     text: bool,
+    found: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -80,22 +82,53 @@ pub struct ShownRow<'a> {
 }
 
 impl Preview {
-    /// Reads and tokenises a file. `progress` gets rows done and in all.
+    /// Reads and tokenises files; their weights play no part. `progress` gets rows of a file done and in all.
     ///
     /// # Errors
     /// Names the file and the row that does not fit.
-    pub fn read(path: &Path, columns: &Columns, tokenizer: &Tokenizer, eos: u32, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Self> {
+    pub fn read(
+        files: &DataFiles,
+        reading: &Reading,
+        tokenizer: &Tokenizer,
+        eos: u32,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Self> {
+        let mut all = Self { rows: Vec::new(), text: false, found: Vec::new() };
+        for file in &files.0 {
+            all.add(&file.path, reading, tokenizer, eos, progress)?;
+        }
+        // Among rows a text stays whole.
+        all.text &= files.0.len() == 1;
+        Ok(all)
+    }
+
+    fn add(
+        &mut self,
+        path: &Path,
+        reading: &Reading,
+        tokenizer: &Tokenizer,
+        eos: u32,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<()> {
         let place = path.display().to_string();
-        let rows = read_rows(path, columns)?;
+        let found = read_file(path, reading)?;
+        let rows = &found.rows;
         // No row is longer than this, so nothing is cut, and a text is one window.
-        let options = Options { seq_len: u32::MAX as usize, eos, bos: None, too_long: TooLong::Cut };
-        let (dataset, _) = Dataset::build(&rows, tokenizer, &options, &place, progress)?;
-        let line = |row: usize| match &rows {
-            Rows::Pairs(rows) => rows.get(row).map_or(0, |r| r.line),
-            Rows::Text(_) => 0,
-        };
-        let uncut = dataset.samples.into_iter().map(|s| Uncut { learn_from: s.learn_from as usize, line: line(s.row), ids: s.ids });
-        Ok(Self { rows: uncut.collect(), text: matches!(rows, Rows::Text(_)) })
+        let options = Options { seq_len: u32::MAX as usize, eos, too_long: TooLong::Cut, ..Options::default() };
+        let (dataset, _) = Dataset::build(rows, tokenizer, &options, &place, progress)?;
+        self.rows.extend(dataset.samples.into_iter().map(|s| Uncut {
+            learn_from: s.learn_from as usize,
+            line: rows.line(s.row),
+            ids: s.ids,
+        }));
+        self.text |= matches!(rows, Rows::Text(_));
+        self.found.push(found.describe());
+        Ok(())
+    }
+
+    /// What each file was found to be, for people.
+    pub fn found(&self) -> &[String] {
+        &self.found
     }
 
     /// Whether the file is one text, which is cut into windows as long as the sequence length.
@@ -224,7 +257,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
-        Preview::read(&path, &Columns::default(), &small(""), 2, &|_, _| ()).unwrap()
+        Preview::read(&path.clone().into(), &Reading::default(), &small(""), 2, &|_, _| ()).unwrap()
     }
 
     #[test]
@@ -261,11 +294,11 @@ mod tests {
         for (name, text) in [("x.jsonl", rows.as_str()), ("x.txt", "abc abc\nabc\nabcd efgh")] {
             let path = dir.path().join(name);
             std::fs::write(&path, text).unwrap();
-            let preview = Preview::read(&path, &Columns::default(), &tokenizer, 2, &|_, _| ()).unwrap();
-            let read = read_rows(&path, &Columns::default()).unwrap();
+            let preview = Preview::read(&path.clone().into(), &Reading::default(), &tokenizer, 2, &|_, _| ()).unwrap();
+            let read = super::super::read_rows(&path, &Reading::default()).unwrap();
             for seq_len in [2, 4, 8, 512] {
                 for too_long in [TooLong::Cut, TooLong::Drop] {
-                    let options = Options { seq_len, eos: 2, bos: None, too_long };
+                    let options = Options { seq_len, eos: 2, too_long, ..Options::default() };
                     let Ok((_, report)) = Dataset::build(&read, &tokenizer, &options, "x", &|_, _| ()) else { continue };
                     let counts = preview.counts(seq_len, too_long);
                     let got = (counts.rows, counts.samples, counts.tokens, counts.targets, counts.longest);

@@ -1,7 +1,7 @@
 //! Scoring a model on rows of text: loss, perplexity, and how often its greedy answer is the row's completion.
 
 use crate::adapter::{AdapterFile, Spec};
-use crate::data::{self, Columns, Options as DataOptions, Row, Rows, Tokenizer, TooLong, read_rows, stop_ids, training_eos};
+use crate::data::{self, Options as DataOptions, Reading, Row, Rows, Tokenizer, TooLong, read_rows, stop_ids, training_eos};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::generate::{Decoder, Sampler, Sampling};
@@ -16,8 +16,8 @@ use std::path::Path;
 /// How rows are scored.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The JSON keys of the rows.
-    pub columns: Columns,
+    /// How the rows are read.
+    pub reading: Reading,
     /// Rows are cut to so many tokens; the length of a text's windows.
     pub seq_len: usize,
     /// Rows that go through the model together.
@@ -28,7 +28,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { columns: Columns::default(), seq_len: 512, batch_size: 8, max_new_tokens: None }
+        Self { reading: Reading::default(), seq_len: 512, batch_size: 8, max_new_tokens: None }
     }
 }
 
@@ -81,9 +81,9 @@ pub async fn evaluate(
     let tokenizer = Tokenizer::from_dir(&source.folder)?;
     tokenizer.check_against(source.config.vocab_size)?;
     let (rows, loss) = score_loss(device, source, adapter, &tokenizer, file, options, events).await?;
-    let exact_match = match read_rows(file, &options.columns)? {
+    let exact_match = match read_rows(file, &options.reading)? {
         Rows::Pairs(pairs) => score_answers(device, source, adapter, &tokenizer, &pairs, options, events).await?,
-        Rows::Text(_) => None,
+        Rows::Chats(_) | Rows::Text(_) => None,
     };
     let mean = loss.mean();
     Ok(Scores { rows, targets: loss.targets, loss: mean, perplexity: mean.exp(), exact_match })
@@ -101,8 +101,8 @@ async fn score_loss(
 ) -> Result<(u64, Loss)> {
     let config = &source.config;
     let eos = training_eos(&source.folder, tokenizer, &config.eos_token_id)?;
-    let how = DataOptions { seq_len: options.seq_len, eos, bos: None, too_long: TooLong::Cut };
-    let data = rows::build(file, &options.columns, tokenizer, &how, events)?;
+    let how = DataOptions { seq_len: options.seq_len, eos, too_long: TooLong::Cut, ..DataOptions::default() };
+    let data = rows::build(file, &options.reading, tokenizer, &how, events)?;
     let shape = Shape {
         batch_size: options.batch_size,
         buckets: data::buckets(&data.lengths(), options.batch_size, options.seq_len, rows::BUCKETS),
