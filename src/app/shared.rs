@@ -315,12 +315,15 @@ impl Shared {
     /// Reads the rows again, after the model or the columns have changed.
     pub fn read_rows(&mut self, ctx: &egui::Context) {
         let (Some(model), false) = (&self.model.value, self.run.data.is_empty()) else { return };
-        let (model, files, reading) = (model.clone(), self.run.data.clone(), self.run.reading());
+        let (model, run) = (model.clone(), self.run.clone());
         self.rows.start(ctx, move |reporter| {
             let (tokenizer, eos) = model.tokenizer()?;
+            let options = crate::train::rows::options(&run, &model.source.folder, eos)?;
             reporter.report("reading", 0, 0);
-            Preview::read(&files, &reading, tokenizer, eos, &|done, total| reporter.report("tokenising", done as u64, total as u64))
-                .map(Arc::new)
+            Preview::read(&run.data, &run.reading(), tokenizer, &options, &|done, total| {
+                reporter.report("tokenising", done as u64, total as u64)
+            })
+            .map(Arc::new)
         });
     }
 

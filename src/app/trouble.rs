@@ -53,7 +53,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// What the controls are called that the command line knows as options.
-const NAMES: [(&str, &str); 35] = [
+const NAMES: [(&str, &str); 37] = [
     ("--gradient-checkpointing", "\"recompute activations\""),
     ("go on with --resume", "press \"Go on\""),
     ("take another device with --device", "choose another device"),
@@ -62,6 +62,8 @@ const NAMES: [(&str, &str); 35] = [
     ("--sample-tokens", "the sample's length"),
     ("--sample-every", "sample every"),
     ("--data-format", "the rows' format"),
+    ("--chat-template FILE", "a chat template under \"More\""),
+    ("--train-on", "\"learned\""),
     ("--columns", "the rows' columns"),
     ("--prompt-column", "the prompt's key"),
     ("--adapter-dropout", "dropout"),

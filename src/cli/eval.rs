@@ -3,7 +3,7 @@
 use super::common_args::{DeviceArgs, OutputArgs, open_adapter, word};
 use super::output::{self, grouped};
 use super::progress::{Look, Reporter};
-use crate::data::{Columns, Format, Reading};
+use crate::data::{Columns, Format, Reading, TrainOn};
 use crate::error::Result;
 use crate::eval::{Options, evaluate};
 use crate::model::Source;
@@ -45,6 +45,12 @@ pub struct Args {
     /// Names of columns that are called otherwise than usual, as in instruction=task,output=answer
     #[arg(long, value_name = "ROLE=NAME,..", default_value = "", hide_default_value = true)]
     columns: Columns,
+    /// Chat template: auto (the model's, for conversations and instructions), model (for prompt and completion too), none, or a file
+    #[arg(long, value_name = "auto|model|none|FILE", default_value = "auto")]
+    chat_template: String,
+    /// What is scored: assistant (all its turns, or the completion), last (its last turn) or all
+    #[arg(long, value_parser = word::<TrainOn>(), default_value = "assistant", hide_possible_values = true, value_name = "PART")]
+    train_on: TrainOn,
     /// Column of what the model reads
     #[arg(long, value_name = "KEY", default_value = "prompt")]
     prompt_column: String,
@@ -77,7 +83,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut reading = Reading { format: args.data_format, columns: args.columns };
     reading.columns.set("prompt", &args.prompt_column);
     reading.columns.set("completion", &args.completion_column);
-    let options = Options { reading, seq_len: args.seq_len, batch_size: args.batch_size, max_new_tokens: args.max_new_tokens };
+    let options = Options {
+        reading,
+        chat_template: args.chat_template,
+        train_on: args.train_on,
+        seq_len: args.seq_len,
+        batch_size: args.batch_size,
+        max_new_tokens: args.max_new_tokens,
+    };
     let mut reporter = Reporter::new(Look::choose(args.output.quiet || args.output.json, false));
     let begun = Instant::now();
     let scores =

@@ -1,7 +1,7 @@
 //! The options of `diablo train` (and of `diablo info`): all optional, so that a file of options can stand below them.
 
 use super::common_args::{DeviceArgs, word};
-use crate::data::{Columns, DataFile, Format};
+use crate::data::{Columns, DataFile, Format, TrainOn};
 use crate::error::Result;
 use crate::train::blocks::Blocks;
 use crate::train::config::{Method, RunConfig, TooLong, WeightsFormat};
@@ -98,6 +98,13 @@ pub struct TrainArgs {
     /// Columns that are called otherwise than usual, as in instruction=task,output=answer
     #[arg(long, value_name = "ROLE=NAME,..", help_heading = "Length and data")]
     pub columns: Option<Columns>,
+    /// Chat template: auto (the model's, for conversations and instructions), model (for prompt and completion too), none, or a file
+    /// [default: auto]
+    #[arg(long, value_name = "auto|model|none|FILE", help_heading = "Length and data")]
+    pub chat_template: Option<String>,
+    /// What is learned: assistant (all its turns, or the completion), last (its last turn) or all [default: assistant]
+    #[arg(long, value_parser = word::<TrainOn>(), hide_possible_values = true, value_name = "PART", help_heading = "Length and data")]
+    pub train_on: Option<TrainOn>,
     /// Take the rows in file order
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Length and data")]
     pub no_shuffle: Option<bool>,
@@ -206,7 +213,7 @@ impl TrainArgs {
         }
         set!(model, out, method, pad_blocks, targets, adapter_dropout, rank, alpha, rslora, init_from_config);
         set!(batch_size, accumulate, seq_len, packing, too_long, prompt_column, completion_column, no_shuffle, seed);
-        set!(data_format, columns);
+        set!(data_format, columns, chat_template, train_on);
         set!(schedule, warmup, weight_decay, max_grad_norm, beta1, beta2, eps, gradient_checkpointing, sample_tokens);
         set_some!(blocks, init_adapter, weights, steps, epochs, lr, eval_data, eval_split, eval_every, patience, save_every);
         set_some!(sample_prompt, sample_every);
@@ -258,7 +265,7 @@ mod tests {
         let c = config(
             "--model m --data d --out o --method lora --blocks q_proj=8,default=4 --pad-blocks --targets q_proj,v_proj --adapter-dropout 0.1 \
              --rank 4 --alpha 8 --rslora --init-adapter a --weights nf4 --steps 9 --batch-size 2 --accumulate 3 --seq-len 64 --packing --too-long drop \
-             --prompt-column q --completion-column a --data-format alpaca --columns output=x --no-shuffle --seed 5 --lr 3e-3 --schedule linear --warmup 2 --weight-decay 0.01 \
+             --prompt-column q --completion-column a --data-format alpaca --columns output=x --chat-template model --train-on last --no-shuffle --seed 5 --lr 3e-3 --schedule linear --warmup 2 --weight-decay 0.01 \
              --max-grad-norm 0 --beta1 0.8 --beta2 0.9 --eps 1e-6 --eval-split 0.2 --eval-every 3 --patience 2 --save-every 4 \
              --sample-prompt p --sample-every 5 --sample-tokens 9 \
              --gradient-checkpointing --device cpu --threads 2",

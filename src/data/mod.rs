@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | read | `records.rs`, `parquet.rs` | what a file is written in, and which row is at fault |
 //! | understand | `formats.rs`, `conversations.rs`, `rows.rs` | what the columns mean: pairs, Alpaca, ShareGPT, messages, text |
+//! | write | `template/` | conversations as the model's chat template writes them, and what is learned of them |
 //! | tokenise | `tokenizer.rs`, `lines.rs`, `special.rs` | ids without special tokens; the end token |
 //! | sample | `dataset.rs` | where a sample ends and from where its tokens are learned |
 //! | pack | `packing.rs` | which short rows share a sequence |
@@ -28,6 +29,7 @@ pub mod preview;
 pub mod records;
 pub mod rows;
 pub mod special;
+pub mod template;
 pub mod tokenizer;
 
 pub use batch::{Batch, IGNORE};
@@ -41,6 +43,7 @@ pub use packing::packed;
 pub use records::Container;
 pub use rows::{Chat, Found, Reading, Row, Rows, read_file, read_rows};
 pub use special::{stop_ids, training_bos, training_eos};
+pub use template::{ChatTemplate, Chatting, TrainOn};
 pub use tokenizer::Tokenizer;
 
 #[cfg(test)]

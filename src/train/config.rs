@@ -3,7 +3,7 @@
 use super::blocks::Blocks;
 use super::choice::choice;
 use super::schedule::ScheduleKind;
-use crate::data::{Columns, DataFiles, Format as DataFormat, Reading};
+use crate::data::{Columns, DataFiles, Format as DataFormat, Reading, TrainOn};
 use crate::kernels::Format;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -135,6 +135,10 @@ pub struct RunConfig {
     pub data_format: DataFormat,
     /// Columns that are called otherwise than usual; these win over the two above. See [`RunConfig::reading`].
     pub columns: Columns,
+    /// `auto`, `model`, `none` or a file; see [`crate::data::Chatting::new`].
+    pub chat_template: String,
+    /// From which parts of a row is learned.
+    pub train_on: TrainOn,
     /// Takes the rows in file order. Stands for `--no-shuffle`; see [`RunConfig::shuffle`].
     pub no_shuffle: bool,
     /// The seed of everything random.
@@ -215,6 +219,8 @@ impl Default for RunConfig {
             completion_column: "completion".into(),
             data_format: DataFormat::Auto,
             columns: Columns::default(),
+            chat_template: crate::data::template::chatting::AUTO.into(),
+            train_on: TrainOn::Assistant,
             no_shuffle: false,
             seed: 42,
             lr: None,
@@ -244,7 +250,7 @@ impl Default for RunConfig {
 /// What a checkpoint depends on: a resume with another value would go on with something else.
 ///
 /// The rest (rates, lengths of the run, evaluation, device) may change between sittings.
-const FIXED_KEYS: [&str; 25] = [
+const FIXED_KEYS: [&str; 27] = [
     "model",
     "data",
     "method",
@@ -267,13 +273,15 @@ const FIXED_KEYS: [&str; 25] = [
     "completion_column",
     "data_format",
     "columns",
+    "chat_template",
+    "train_on",
     "no_shuffle",
     "seed",
     "eval_split",
 ];
 
 /// Those of them that came later: they count where they are not left alone, so that checkpoints of older versions still resume.
-const LATER_KEYS: [&str; 2] = ["data_format", "columns"];
+const LATER_KEYS: [&str; 4] = ["data_format", "columns", "chat_template", "train_on"];
 
 impl RunConfig {
     /// Whether the rows are taken in a seeded random order.

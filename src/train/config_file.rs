@@ -41,6 +41,8 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "completion_column",
             "data_format",
             "columns",
+            "chat_template",
+            "train_on",
             "no_shuffle",
             "seed",
         ],

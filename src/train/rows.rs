@@ -2,7 +2,7 @@
 
 use super::config::{RunConfig, TooLong};
 use super::event::Event;
-use crate::data::{self, Dataset, Found, Options, Reading, Report, Rows, Tokenizer, packed, read_file, training_eos};
+use crate::data::{self, Chatting, Dataset, Found, Options, Reading, Report, Rows, Tokenizer, packed, read_file, training_eos};
 use crate::error::{Error, Result};
 use crate::model::Source;
 use std::path::Path;
@@ -26,20 +26,29 @@ pub fn load(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -> 
     Ok((train, held_out.map(|held_out| packed(held_out, run.seq_len))))
 }
 
-fn load_apart(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -> Result<(Dataset, Option<Dataset>)> {
-    let tokenizer = Tokenizer::from_dir(&source.folder)?;
-    tokenizer.check_against(source.config.vocab_size)?;
-    let eos = training_eos(&source.folder, &tokenizer, &source.config.eos_token_id)?;
-    let options = Options {
+/// How a run's rows become samples.
+///
+/// # Errors
+/// Where the chat template that is asked for is not there.
+pub fn options(run: &RunConfig, folder: &Path, eos: u32) -> Result<Options> {
+    Ok(Options {
         seq_len: run.seq_len,
         eos,
+        bos: None,
         too_long: match run.too_long {
             TooLong::Cut => data::TooLong::Cut,
             TooLong::Drop => data::TooLong::Drop,
             TooLong::Error => data::TooLong::Error,
         },
-        ..Options::default()
-    };
+        chat: Chatting::new(&run.chat_template, folder, run.train_on)?,
+    })
+}
+
+fn load_apart(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -> Result<(Dataset, Option<Dataset>)> {
+    let tokenizer = Tokenizer::from_dir(&source.folder)?;
+    tokenizer.check_against(source.config.vocab_size)?;
+    let eos = training_eos(&source.folder, &tokenizer, &source.config.eos_token_id)?;
+    let options = options(run, &source.folder, eos)?;
     let reading = run.reading();
     let (mut train, mut held_out) = (Vec::new(), Vec::new());
     for (index, file) in run.data.0.iter().enumerate() {
@@ -70,7 +79,7 @@ fn load_apart(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -
 /// Names the file and the row that does not fit.
 pub fn build(path: &Path, reading: &Reading, tokenizer: &Tokenizer, options: &Options, events: &mut dyn FnMut(Event)) -> Result<Dataset> {
     let found = read_file(path, reading)?;
-    events(Event::note(described(&found, path)));
+    events(Event::note(described(&found, path, &options.chat)));
     let rows = found.rows;
     let place = path.display().to_string();
     let (dataset, report) = tokenise(&rows, tokenizer, options, &place, events)?;
@@ -81,12 +90,13 @@ pub fn build(path: &Path, reading: &Reading, tokenizer: &Tokenizer, options: &Op
 }
 
 /// `rows.jsonl: JSON lines, prompt and completion (question, answer), 12 rows`
-fn described(found: &Found, path: &Path) -> String {
+fn described(found: &Found, path: &Path, chat: &Chatting) -> String {
     let rows = match &found.rows {
         Rows::Text(_) => String::new(),
         rows => format!(", {} rows", rows.len()),
     };
-    format!("{}: {}{rows}", path.display(), found.describe())
+    let how = chat.describe(&found.rows).map(|how| format!("; {how}")).unwrap_or_default();
+    format!("{}: {}{rows}{how}", path.display(), found.describe())
 }
 
 /// Tokenising runs on many threads; events go out from this one.

@@ -149,6 +149,7 @@ impl RunConfig {
         if self.prompt_column == self.completion_column {
             return Err(Error::usage(format!("--prompt-column and --completion-column are both '{}'", self.prompt_column), ""));
         }
+        must(!self.chat_template.is_empty(), "chat-template", "''", "auto, model, none or a file")?;
         for file in &self.data.0 {
             let fits = file.weight.is_finite() && file.weight > 0.0 && file.weight <= MOST;
             must(fits, "data", file, "a file with a weight above 0 and at most 1000")?;
