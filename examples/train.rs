@@ -13,7 +13,8 @@ fn main() -> anyhow::Result<()> {
         .try_into()
         .map_err(|_| anyhow::anyhow!("three arguments are needed: MODEL DATA OUT"))?;
     // What is not said here is as on the command line: all seven projections, as many blocks as LoRA of rank 16 has parameters.
-    let run = RunConfig { model, data, out, steps: Some(20), batch_size: 4, seq_len: 128, lr: Some(2e-3), ..RunConfig::default() };
+    let run =
+        RunConfig { model, data: data.into(), out, steps: Some(20), batch_size: 4, seq_len: 128, lr: Some(2e-3), ..RunConfig::default() };
 
     let mut trainer = Trainer::prepare(run, &mut |_| ())?;
     let summary = trainer.summary();

@@ -28,6 +28,7 @@ pub mod adapter;
 pub mod app;
 pub mod bench;
 pub mod check;
+pub mod choice;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod cli;
 pub mod data;

@@ -235,9 +235,9 @@ fn errors_stand_where_they_arise_and_say_what_to_do() {
     assert!(label(&app, "Error: Holds no config.json"));
     assert!(label(&app, "What to do: give the folder of a model"));
     open_demo(&mut app);
-    app.state_mut().shared.open_data(&ctx, "Cargo.toml".into());
+    app.state_mut().shared.open_data(&ctx, "Cargo.toml");
     wait(&mut app, "the text", |app| app.shared.rows.value.is_some() || app.shared.rows.error.is_some());
-    app.state_mut().shared.open_data(&ctx, "tests/reference_certainty.json".into());
+    app.state_mut().shared.open_data(&ctx, "tests/reference_certainty.json");
     wait(&mut app, "the refusal", |app| app.shared.rows.error.is_some());
     go(&mut app, View::Data);
     assert!(label(&app, "Error: "));

@@ -21,7 +21,7 @@ fn config(out: PathBuf, weights: Option<WeightsFormat>, dropout: f64) -> RunConf
     let blocks: Blocks = "q_proj=8,down_proj=30,default=16".parse().expect("blocks");
     RunConfig {
         model: demo.join("model"),
-        data: demo.join("train.jsonl"),
+        data: demo.join("train.jsonl").into(),
         out,
         blocks: Some(blocks),
         pad_blocks: true,

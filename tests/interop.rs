@@ -90,7 +90,7 @@ impl Work {
         let mut work = Self { base, dir: tempfile::tempdir().expect("a folder"), prompts, logits: BTreeMap::new() };
         for (name, run) in runs {
             let out = work.path(name);
-            let run = RunConfig { model: work.base.folder.clone(), data: shared.join(DATA), out: out.clone(), ..run };
+            let run = RunConfig { model: work.base.folder.clone(), data: shared.join(DATA).into(), out: out.clone(), ..run };
             let full = run.method == Method::Full;
             Trainer::prepare(run, &mut |_| ()).expect("a run").run(&mut |_| (), &|| false).expect("runs");
             if full {
@@ -416,7 +416,7 @@ fn base_in_shards() {
 
     let (name, run) = runs().swap_remove(3);
     let out = dir.path().join(name);
-    let run = RunConfig { model: sharded.clone(), data: shared.join(DATA), out: out.clone(), ..run };
+    let run = RunConfig { model: sharded.clone(), data: shared.join(DATA).into(), out: out.clone(), ..run };
     Trainer::prepare(run, &mut |_| ()).expect("a run").run(&mut |_| (), &|| false).expect("runs");
     let adapter = AdapterFile::open(&out, &whole.config).expect("adapter");
     assert!(matches!(adapter.spec.kind, Kind::Lora { .. }));

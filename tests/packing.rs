@@ -27,7 +27,7 @@ fn packed_rows_train_as_rows_do(device: &str) {
     std::fs::write(&data, rows.lines().take(ROWS).collect::<Vec<_>>().join("\n")).expect("written");
     let run = |packing: bool| RunConfig {
         model: demo.join("model"),
-        data: data.clone(),
+        data: data.clone().into(),
         out: folder.path().join(if packing { "packed" } else { "apart" }),
         blocks: Some(Blocks::One(8)),
         packing,

@@ -35,7 +35,7 @@ fn run_config(case: &Path, settings: &Value, out: &Path) -> RunConfig {
     };
     RunConfig {
         model: case.join("model"),
-        data: case.join("train.jsonl"),
+        data: case.join("train.jsonl").into(),
         out: out.to_path_buf(),
         method,
         blocks: (method == Method::Diablo).then(|| settings["blocks"].to_string().parse().expect("a number of blocks")),

@@ -34,7 +34,7 @@ fn held_out_loss(method: Method, lr: f64) -> Option<f64> {
     std::fs::write(&data, tokens_as_pytorch(&text)).expect("written");
     let run = RunConfig {
         model,
-        data,
+        data: data.into(),
         out: folder.path().join("run"),
         method,
         blocks: Some(Blocks::One(8)).filter(|_| method == Method::Diablo),

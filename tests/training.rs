@@ -12,7 +12,7 @@ fn asset(name: &str) -> PathBuf {
 fn base(out: &Path) -> RunConfig {
     RunConfig {
         model: asset("model"),
-        data: asset("train.jsonl"),
+        data: asset("train.jsonl").into(),
         out: out.to_path_buf(),
         blocks: Some(Blocks::One(8)),
         steps: Some(6),

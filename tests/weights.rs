@@ -45,7 +45,7 @@ fn fewer_bits_cost_little() {
         ] {
             let run = RunConfig {
                 model: shared.join("tinystories-656k"),
-                data: data.clone(),
+                data: data.clone().into(),
                 out: folder.path().join(format!("{method}-{weights}")),
                 method,
                 weights: Some(weights),
@@ -85,7 +85,7 @@ fn devices_agree_on_quantised_weights() {
         let on = |device: &str| {
             let run = RunConfig {
                 model: demo.join("model"),
-                data: demo.join("train.jsonl"),
+                data: demo.join("train.jsonl").into(),
                 out: folder.path().join(format!("{method}-{weights}-{device}")),
                 method,
                 weights: Some(weights),

@@ -4,6 +4,7 @@ use super::jobs::Slot;
 use super::live::Live;
 use super::opened::OpenModel;
 use super::settings::Settings;
+use crate::data::DataFiles;
 use crate::data::preview::Preview;
 use crate::device::{Device, human_bytes};
 use crate::error::Error;
@@ -305,22 +306,24 @@ impl Shared {
     }
 
     /// Takes other rows and begins to read them, or waits for the model whose tokenizer they need.
-    pub fn open_data(&mut self, ctx: &egui::Context, file: PathBuf) {
-        self.run.data = file;
+    pub fn open_data(&mut self, ctx: &egui::Context, files: impl Into<DataFiles>) {
+        self.run.data = files.into();
         self.rows.clear();
         self.read_rows(ctx);
     }
 
     /// Reads the rows again, after the model or the columns have changed.
     pub fn read_rows(&mut self, ctx: &egui::Context) {
-        let (Some(model), false) = (&self.model.value, self.run.data.as_os_str().is_empty()) else { return };
-        let (model, file) = (model.clone(), self.run.data.clone());
-        let columns = crate::data::Columns { prompt: self.run.prompt_column.clone(), completion: self.run.completion_column.clone() };
+        let (Some(model), false) = (&self.model.value, self.run.data.is_empty()) else { return };
+        let (model, run) = (model.clone(), self.run.clone());
         self.rows.start(ctx, move |reporter| {
             let (tokenizer, eos) = model.tokenizer()?;
+            let options = crate::train::rows::options(&run, &model.source.folder, eos)?;
             reporter.report("reading", 0, 0);
-            Preview::read(&file, &columns, tokenizer, eos, &|done, total| reporter.report("tokenising", done as u64, total as u64))
-                .map(Arc::new)
+            Preview::read(&run.data, &run.reading(), tokenizer, &options, &|done, total| {
+                reporter.report("tokenising", done as u64, total as u64)
+            })
+            .map(Arc::new)
         });
     }
 
@@ -363,7 +366,7 @@ impl Shared {
             self.read_rows(ctx);
         }
         if self.rows.poll() {
-            let file = self.run.data.clone();
+            let file = self.run.data.first().to_path_buf();
             self.settings.remember_data(&file);
         }
         self.machine.poll();
@@ -383,7 +386,7 @@ impl Shared {
         if self.model.value.is_none() {
             return Some((Error::usage("no model is open", "choose one first"), View::Model));
         }
-        if self.run.data.as_os_str().is_empty() {
+        if self.run.data.is_empty() {
             return Some((Error::usage("no rows are open", "choose a file to learn from"), View::Data));
         }
         self.run.validate_options().err().map(|error| (error, View::Method))

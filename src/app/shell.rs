@@ -77,7 +77,7 @@ impl Shell {
             }
             Action::OpenData => {
                 shared.go(View::Data);
-                self.data_dialog = Some(platform::pick(ctx, Ask::File, "Open rows of text", Some(&shared.run.data)));
+                self.data_dialog = Some(platform::pick(ctx, Ask::File, "Open rows of text", Some(shared.run.data.first())));
             }
             Action::OpenDemo => {
                 shared.open_demo(ctx);

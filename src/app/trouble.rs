@@ -53,7 +53,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// What the controls are called that the command line knows as options.
-const NAMES: [(&str, &str); 36] = [
+const NAMES: [(&str, &str); 40] = [
     ("--gradient-checkpointing", "\"recompute activations\""),
     ("go on with --resume", "press \"Go on\""),
     ("take another device with --device", "choose another device"),
@@ -61,6 +61,10 @@ const NAMES: [(&str, &str); 36] = [
     ("--sample-prompt", "sample"),
     ("--sample-tokens", "the sample's length"),
     ("--sample-every", "sample every"),
+    ("--data-format", "the rows' format"),
+    ("--chat-template FILE", "a chat template under \"More\""),
+    ("--train-on", "\"learned\""),
+    ("--columns", "the rows' columns"),
     ("--prompt-column", "the prompt's key"),
     ("--lora-plus-ratio", "B's rate"),
     ("--adapter-dropout", "dropout"),

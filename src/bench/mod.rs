@@ -99,7 +99,7 @@ impl LoadedStep {
                 ids: (0..case.seq).map(|_| random.below(case.config.vocab_size as u64) as u32).collect(),
                 learn_from: 1,
                 row,
-                behind: Vec::new(),
+                ..Sample::default()
             })
             .collect();
         let data = Dataset { samples };

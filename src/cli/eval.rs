@@ -3,7 +3,7 @@
 use super::common_args::{DeviceArgs, OutputArgs, open_adapter, word};
 use super::output::{self, grouped};
 use super::progress::{Look, Reporter};
-use crate::data::Columns;
+use crate::data::{Columns, Format, Reading, TrainOn};
 use crate::error::Result;
 use crate::eval::{Options, evaluate};
 use crate::model::Source;
@@ -36,13 +36,25 @@ pub struct Args {
     /// How the model's matrices are held: f32, bf16, f16, int8 or nf4 [default: as the checkpoint has them]
     #[arg(long, value_parser = word::<WeightsFormat>(), hide_possible_values = true)]
     weights: Option<WeightsFormat>,
-    /// Rows to score: JSONL with prompt and completion, or plain text
+    /// Rows to score: JSON, JSONL, CSV, Parquet or plain text
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
-    /// JSON key of what the model reads
+    /// Format of the rows: auto, pairs, alpaca, sharegpt, messages or text
+    #[arg(long, value_parser = word::<Format>(), default_value = "auto", hide_possible_values = true)]
+    data_format: Format,
+    /// Names of columns that are called otherwise than usual, as in instruction=task,output=answer
+    #[arg(long, value_name = "ROLE=NAME,..", default_value = "", hide_default_value = true)]
+    columns: Columns,
+    /// Chat template: auto (the model's, for conversations and instructions), model (for prompt and completion too), none, or a file
+    #[arg(long, value_name = "auto|model|none|FILE", default_value = "auto")]
+    chat_template: String,
+    /// What is scored: assistant (all its turns, or the completion), last (its last turn) or all
+    #[arg(long, value_parser = word::<TrainOn>(), default_value = "assistant", hide_possible_values = true, value_name = "PART")]
+    train_on: TrainOn,
+    /// Column of what the model reads
     #[arg(long, value_name = "KEY", default_value = "prompt")]
     prompt_column: String,
-    /// JSON key of what it should write
+    /// Column of what it should write
     #[arg(long, value_name = "KEY", default_value = "completion")]
     completion_column: String,
     /// Longest row in tokens; what is longer is cut
@@ -68,8 +80,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let source = Source::open(&args.model)?.held_in(args.weights.map(Into::into));
     let adapter = args.adapter.as_deref().map(|folder| open_adapter(folder, &source.config)).transpose()?;
     let device = args.device.open()?;
+    let mut reading = Reading { format: args.data_format, columns: args.columns };
+    reading.columns.set("prompt", &args.prompt_column);
+    reading.columns.set("completion", &args.completion_column);
     let options = Options {
-        columns: Columns { prompt: args.prompt_column, completion: args.completion_column },
+        reading,
+        chat_template: args.chat_template,
+        train_on: args.train_on,
         seq_len: args.seq_len,
         batch_size: args.batch_size,
         max_new_tokens: args.max_new_tokens,

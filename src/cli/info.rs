@@ -13,7 +13,6 @@ use crate::train::estimate::Estimate as Laid;
 use crate::train::writer::Writer;
 use crate::train::{Event, RunConfig, resolve, rows};
 use serde_json::{Map, Value, json};
-use std::path::Path;
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
@@ -45,6 +44,8 @@ struct Estimate {
     seq: usize,
     /// Rows and steps, where the data is known.
     rows: Option<(u64, u64)>,
+    /// What the files were found to be.
+    data: Vec<String>,
     /// Free memory of this machine, where the run would be on its processor.
     free: Option<u64>,
 }
@@ -74,16 +75,19 @@ fn estimate(run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<Estimate> {
     // A device is opened only where one is named: its largest binding decides how large tables are split.
     let device = if run.device == "auto" { None } else { Some(Device::open(&run.device)?) };
     let limits = device.as_ref().map_or(Limits::NONE, Device::limits);
-    let (mut lengths, mut counts) = (Vec::new(), None);
-    if run.data != Path::new("") {
-        let (train, held_out) = rows::load(&run, &source, events)?;
+    let (mut lengths, mut counts, mut found) = (Vec::new(), None, Vec::new());
+    if !run.data.is_empty() {
+        let (train, held_out) = rows::load(&run, &source, &mut |event| match event {
+            Event::Note { text } => found.push(text),
+            other => events(other),
+        })?;
         counts = Some((train.len() as u64, run.total_steps(train.len() as u64)));
         lengths = train.lengths().into_iter().chain(held_out.iter().flat_map(data::Dataset::lengths)).collect();
     }
     let free = device.as_ref().is_none_or(Device::is_cpu).then(resolve::available_memory).flatten();
     let writes = Writer::open(&run, &source)?.map_or(0, |w| w.capacity());
     let Laid { spec, memory, longest, .. } = Laid::new(&run, &source, &lengths, writes, limits, None)?;
-    Ok(Estimate { memory, run, source, spec, seq: longest, rows: counts, free })
+    Ok(Estimate { memory, run, source, spec, seq: longest, rows: counts, data: found, free })
 }
 
 impl Estimate {
@@ -147,6 +151,9 @@ impl Estimate {
                 self.run.batch_size * self.run.accumulate
             ),
         ];
+        for (at, text) in self.data.iter().enumerate() {
+            lines.push(format!("{:<12}{text}", if at == 0 { "data" } else { "" }));
+        }
         if let Some((rows, steps)) = self.rows {
             lines.push(format!("run         {} steps over {} rows", grouped(steps), grouped(rows)));
         }
@@ -192,6 +199,7 @@ impl Estimate {
             "accumulate": self.run.accumulate,
             "sequence": self.seq,
             "rows": self.rows.map(|(rows, _)| rows),
+            "data": self.data,
             "steps": self.rows.map(|(_, steps)| steps),
             "memory": memory,
             "free": self.free,

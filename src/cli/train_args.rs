@@ -1,12 +1,14 @@
 //! The options of `diablo train` (and of `diablo info`): all optional, so that a file of options can stand below them.
 
 use super::common_args::{DeviceArgs, word};
+use crate::data::{Columns, DataFile, Format, TrainOn};
 use crate::error::Result;
 use crate::train::blocks::Blocks;
 use crate::train::config::{Init, Method, RunConfig, TooLong, WeightsFormat};
 use crate::train::run_folder::CONFIG_FILE;
 use crate::train::schedule::ScheduleKind;
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::path::PathBuf;
 
 /// What the command line says about a run.
@@ -18,9 +20,10 @@ pub struct TrainArgs {
     /// Folder of the checkpoint to fine-tune
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// Rows to train on: JSONL with prompt and completion, or plain text
-    #[arg(long, value_name = "FILE")]
-    pub data: Option<PathBuf>,
+    /// Rows to train on: JSON, JSONL, CSV, Parquet or plain text. Give it again for more files; FILE=2 takes each row twice, FILE=0.5
+    /// half of them
+    #[arg(long, value_name = "FILE[=WEIGHT]", value_parser = data_file())]
+    pub data: Option<Vec<DataFile>>,
     /// Run folder; it is made
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -92,12 +95,25 @@ pub struct TrainArgs {
     /// What becomes of longer rows [default: cut]
     #[arg(long, value_parser = word::<TooLong>(), help_heading = "Length and data")]
     pub too_long: Option<TooLong>,
-    /// JSON key of what the model reads [default: prompt]
+    /// Column of what the model reads [default: prompt]
     #[arg(long, value_name = "KEY", help_heading = "Length and data")]
     pub prompt_column: Option<String>,
-    /// JSON key of what it learns to write [default: completion]
+    /// Column of what it learns to write [default: completion]
     #[arg(long, value_name = "KEY", help_heading = "Length and data")]
     pub completion_column: Option<String>,
+    /// Format of the rows: auto, pairs, alpaca, sharegpt, messages or text [default: auto, told by the first row]
+    #[arg(long, value_parser = word::<Format>(), hide_possible_values = true, value_name = "FORMAT", help_heading = "Length and data")]
+    pub data_format: Option<Format>,
+    /// Columns that are called otherwise than usual, as in instruction=task,output=answer
+    #[arg(long, value_name = "ROLE=NAME,..", help_heading = "Length and data")]
+    pub columns: Option<Columns>,
+    /// Chat template: auto (the model's, for conversations and instructions), model (for prompt and completion too), none, or a file
+    /// [default: auto]
+    #[arg(long, value_name = "auto|model|none|FILE", help_heading = "Length and data")]
+    pub chat_template: Option<String>,
+    /// What is learned: assistant (all its turns, or the completion), last (its last turn) or all [default: assistant]
+    #[arg(long, value_parser = word::<TrainOn>(), hide_possible_values = true, value_name = "PART", help_heading = "Length and data")]
+    pub train_on: Option<TrainOn>,
     /// Take the rows in file order
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Length and data")]
     pub no_shuffle: Option<bool>,
@@ -164,6 +180,14 @@ pub struct TrainArgs {
     pub device: DeviceArgs,
 }
 
+/// A clap parser for a file with its weight.
+pub fn data_file() -> impl TypedValueParser<Value = DataFile> {
+    OsStringValueParser::new().map(|text| match text.to_str() {
+        Some(text) => text.into(),
+        None => DataFile { path: text.into(), weight: 1.0 },
+    })
+}
+
 impl TrainArgs {
     /// The run: flags over the file of options over defaults. Not validated yet.
     ///
@@ -187,15 +211,19 @@ impl TrainArgs {
         if self.eval_split.is_some() {
             c.eval_data = None;
         }
+        if let Some(files) = self.data {
+            c.data = files.into();
+        }
         macro_rules! set {
             ($($field:ident),+ $(,)?) => { $(if let Some(value) = self.$field { c.$field = value; })+ };
         }
         macro_rules! set_some {
             ($($field:ident),+ $(,)?) => { $(if self.$field.is_some() { c.$field = self.$field; })+ };
         }
-        set!(model, data, out, method, pad_blocks, targets, adapter_dropout, rank, alpha, rslora, dora, init, lora_plus_ratio);
+        set!(model, out, method, pad_blocks, targets, adapter_dropout, rank, alpha, rslora, dora, init, lora_plus_ratio);
         set!(init_from_config);
         set!(batch_size, accumulate, seq_len, packing, too_long, prompt_column, completion_column, no_shuffle, seed);
+        set!(data_format, columns, chat_template, train_on);
         set!(schedule, warmup, weight_decay, max_grad_norm, beta1, beta2, eps, gradient_checkpointing, sample_tokens);
         set_some!(blocks, init_adapter, weights, steps, epochs, lr, eval_data, eval_split, eval_every, patience, save_every);
         set_some!(sample_prompt, sample_every);
@@ -247,7 +275,7 @@ mod tests {
         let c = config(
             "--model m --data d --out o --method lora --blocks q_proj=8,default=4 --pad-blocks --targets q_proj,v_proj --adapter-dropout 0.1 \
              --rank 4 --alpha 8 --rslora --dora --init pissa --lora-plus-ratio 16 --init-adapter a --weights nf4 --steps 9 --batch-size 2 --accumulate 3 --seq-len 64 --packing --too-long drop \
-             --prompt-column q --completion-column a --no-shuffle --seed 5 --lr 3e-3 --schedule linear --warmup 2 --weight-decay 0.01 \
+             --prompt-column q --completion-column a --data-format alpaca --columns output=x --chat-template model --train-on last --no-shuffle --seed 5 --lr 3e-3 --schedule linear --warmup 2 --weight-decay 0.01 \
              --max-grad-norm 0 --beta1 0.8 --beta2 0.9 --eps 1e-6 --eval-split 0.2 --eval-every 3 --patience 2 --save-every 4 \
              --sample-prompt p --sample-every 5 --sample-tokens 9 \
              --gradient-checkpointing --device cpu --threads 2",

@@ -61,8 +61,13 @@ impl Batch {
             assert!(length <= seq, "a sample of {length} tokens for {seq} positions");
             batch.ids[first..first + length].copy_from_slice(&sample.ids);
             batch.lengths[row] = length as u32;
+            let mut skipped = sample.skipped.iter().peekable();
             for (span, learn_from) in sample.spans() {
                 for learned in learn_from..span.end {
+                    while skipped.next_if(|range| range.end as usize <= learned).is_some() {}
+                    if skipped.peek().is_some_and(|range| range.start as usize <= learned) {
+                        continue;
+                    }
                     let at = first + learned - 1;
                     batch.targets[at] = sample.ids[learned];
                     batch.target_rows.push(at as u32);
@@ -129,13 +134,24 @@ mod tests {
     #[test]
     fn rows_of_one_sequence_stay_apart() {
         let behind = vec![super::super::dataset::Document { start: 3, learn_from: 5 }];
-        let both = Sample { ids: vec![5, 6, 7, 8, 9, 4], learn_from: 1, row: 0, behind };
+        let both = Sample { ids: vec![5, 6, 7, 8, 9, 4], learn_from: 1, behind, ..Sample::default() };
         let batch = Batch::assemble(&[&both], 1, 8);
         assert_eq!(batch.positions[..6], [0, 1, 2, 0, 1, 2]);
         assert_eq!(batch.firsts, [0, 0, 0, 3, 3, 3, 0, 0]);
         // What the first row ends with predicts nothing of the second.
         assert_eq!((both.targets(), batch.target_rows.as_slice()), (3, [0, 1, 4].as_slice()));
         assert_eq!(batch.targets[..5], [6, 7, IGNORE, IGNORE, 4]);
+    }
+
+    #[test]
+    fn what_others_say_is_no_target() {
+        let behind = vec![super::super::dataset::Document { start: 5, learn_from: 6 }];
+        let both = Sample { ids: vec![1, 2, 3, 4, 5, 6, 7, 8, 9], learn_from: 1, behind, skipped: vec![2..4, 7..8], ..Sample::default() };
+        let batch = Batch::assemble(&[&both], 1, 9);
+        assert_eq!((batch.target_rows.as_slice(), both.targets()), ([0, 3, 5, 7].as_slice(), 4));
+        let mut cut = both;
+        cut.truncate(3);
+        assert_eq!(cut.skipped, std::slice::from_ref(&(2..3)));
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Samples: what is fed, and from where it is learned.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use rayon::prelude::*;
 
 use super::lines::lines;
-use super::rows::{Row, Rows};
+use super::rows::{Chat, Row, Rows};
+use super::template::{Chatting, Learned};
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
+use crate::random::Random;
 
 /// A row in a sequence that holds several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct Sample {
     pub row: usize,
     /// Rows that were put behind the first one.
     pub behind: Vec<Document>,
+    /// Positions behind the first target that are none all the same (what others say in a conversation), in rising order.
+    pub skipped: Vec<Range<u32>>,
 }
 
 impl Sample {
@@ -38,14 +43,37 @@ impl Sample {
     }
 
     /// Where each row begins and ends, and its first position whose token is a target: never the row's first.
-    pub fn spans(&self) -> impl Iterator<Item = (std::ops::Range<usize>, usize)> + '_ {
+    pub fn spans(&self) -> impl Iterator<Item = (Range<usize>, usize)> + '_ {
         let ends = self.behind.iter().map(|d| d.start as usize).chain([self.ids.len()]);
         self.documents().zip(ends).map(|(d, end)| (d.start as usize..end, (d.learn_from as usize).max(d.start as usize + 1)))
     }
 
     /// How many of its tokens are learned.
     pub fn targets(&self) -> usize {
-        self.spans().map(|(span, learn_from)| span.end.saturating_sub(learn_from)).sum()
+        let all: usize = self.spans().map(|(span, learn_from)| span.end.saturating_sub(learn_from)).sum();
+        all - self.skipped.iter().map(ExactSizeIterator::len).sum::<usize>()
+    }
+
+    /// Keeps its first `length` tokens.
+    pub fn truncate(&mut self, length: usize) {
+        self.ids.truncate(length);
+        let end = self.ids.len() as u32;
+        self.skipped.retain(|range| range.start < end);
+        self.skipped.iter_mut().for_each(|range| range.end = range.end.min(end));
+    }
+
+    /// A row of which the mask tells what is learned. (The first token never is: nothing predicts it.)
+    fn masked(Learned { ids, mask }: Learned, row: usize) -> Self {
+        let learned = |at: usize| mask.get(at) == Some(&true);
+        let first = (1..ids.len()).find(|at| learned(*at)).unwrap_or(ids.len().max(1));
+        let mut skipped: Vec<Range<u32>> = Vec::new();
+        for at in (first..ids.len()).filter(|at| !learned(*at)) {
+            match skipped.last_mut() {
+                Some(last) if last.end == at as u32 => last.end += 1,
+                _ => skipped.push(at as u32..at as u32 + 1),
+            }
+        }
+        Self { ids, learn_from: first as u32, row, behind: Vec::new(), skipped }
     }
 }
 
@@ -62,7 +90,7 @@ pub enum TooLong {
 }
 
 /// How rows become samples.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The most tokens of a sample, and the length of a text's windows.
     pub seq_len: usize,
@@ -72,6 +100,8 @@ pub struct Options {
     pub bos: Option<u32>,
     /// For rows beyond `seq_len`.
     pub too_long: TooLong,
+    /// How conversations are written, and what is learned of a row.
+    pub chat: Chatting,
 }
 
 /// What became of the rows.
@@ -114,6 +144,7 @@ impl Dataset {
     ///
     /// - **Pairs**: prompt and completion are tokenised apart and joined, the end token follows. The completion and the end
     ///   token are learned.
+    /// - **Chats**: the chat template writes them, and the whole is tokenised. The assistant's turns are learned.
     /// - **Text**: it is tokenised line by line, line ends kept, and cut into consecutive windows of `seq_len` tokens; what is
     ///   left after the last is dropped. Every token but a window's first is learned. A text shorter than one window is one
     ///   short sample.
@@ -131,7 +162,14 @@ impl Dataset {
             return Err(Error::usage(format!("a sequence length of {} leaves nothing to learn", options.seq_len), "take at least 2"));
         }
         let (samples, mut report) = match rows {
-            Rows::Pairs(rows) => pairs(rows, tokenizer, options, place, progress)?,
+            Rows::Pairs(all) => {
+                let encode = |row: &Row| options.chat.row(row, tokenizer, options.bos, options.eos, &format!("{place}:{}", row.line));
+                rows_apart(all, encode, |row| row.line, options, place, progress)?
+            }
+            Rows::Chats(all) => {
+                let encode = |chat: &Chat| options.chat.chat(chat, tokenizer, options.bos, options.eos, &format!("{place}:{}", chat.line));
+                rows_apart(all, encode, |chat| chat.line, options, place, progress)?
+            }
             Rows::Text(text) => windows(text_ids(text, tokenizer, progress)?, options.seq_len, place)?,
         };
         report.samples = samples.len();
@@ -150,6 +188,25 @@ impl Dataset {
         let n = self.samples.len();
         let tail = self.samples.split_off(n - held_out(n, fraction));
         Ok((self, Self { samples: tail }))
+    }
+
+    /// Takes each sample `weight` times, one after the other; of a fraction that is left, a random choice by `seed`, in order.
+    pub fn weighted(&self, weight: f64, seed: u64) -> Self {
+        let n = self.samples.len();
+        let whole = weight.max(0.0).floor();
+        let more = ((weight - whole) * n as f64).round() as usize;
+        let mut chosen: Vec<usize> = (0..n).collect();
+        let mut random = Random::new(seed);
+        // The first `more` of a shuffle.
+        for at in 0..more.min(n) {
+            let other = at + random.below((n - at) as u64) as usize;
+            chosen.swap(at, other);
+        }
+        chosen.truncate(more);
+        chosen.sort_unstable();
+        let mut indices: Vec<usize> = (0..whole as usize).flat_map(|_| 0..n).collect();
+        indices.extend(chosen);
+        Self { samples: indices.into_iter().map(|i| self.samples[i].clone()).collect() }
     }
 
     /// How many samples there are.
@@ -206,43 +263,43 @@ fn tokenise<T: Sync, R: Send>(
     Ok(out)
 }
 
-fn pairs(
-    rows: &[Row],
-    tokenizer: &Tokenizer,
+/// Samples of rows that stand for themselves.
+fn rows_apart<T: Sync>(
+    rows: &[T],
+    encode: impl Fn(&T) -> Result<Learned> + Sync,
+    line: impl Fn(&T) -> usize,
     options: &Options,
     place: &str,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<(Vec<Sample>, Report)> {
-    let encode = |row: &Row| -> Result<(Vec<u32>, usize)> {
-        let mut ids: Vec<u32> = options.bos.into_iter().collect();
-        ids.extend(tokenizer.encode(&row.prompt)?);
-        let prompt = ids.len();
-        ids.extend(tokenizer.encode(&row.completion)?);
-        ids.push(options.eos);
-        Ok((ids, prompt))
-    };
-    let encoded = tokenise(rows, progress, |chunk| chunk.iter().map(encode).collect())?;
+    let encoded = tokenise(rows, progress, |chunk| chunk.iter().map(&encode).collect())?;
     let mut report = Report { rows: rows.len(), ..Report::default() };
     let mut samples = Vec::with_capacity(rows.len());
-    for (row, (mut ids, prompt)) in encoded.into_iter().enumerate() {
-        let length = ids.len();
+    for (row, learned) in encoded.into_iter().enumerate() {
+        let length = learned.ids.len();
         count_length(&mut report, length);
+        if u32::try_from(length).is_err() {
+            return Err(Error::input(
+                format!("{place}:{}", line(&rows[row])),
+                "the row has more tokens than can be counted",
+                "take it out",
+            ));
+        }
+        let mut sample = Sample::masked(learned, row);
         if length > options.seq_len {
             match options.too_long {
-                TooLong::Cut => ids.truncate(options.seq_len),
+                TooLong::Cut => sample.truncate(options.seq_len),
                 TooLong::Drop => {
                     report.dropped += 1;
                     continue;
                 }
                 TooLong::Error => {
-                    let place = format!("{place}:{}", rows[row].line);
+                    let place = format!("{place}:{}", line(&rows[row]));
                     let what = format!("the row has {length} tokens, more than the sequence length of {}", options.seq_len);
                     return Err(Error::input(place, what, "make the sequence length larger, or have long rows cut or dropped"));
                 }
             }
         }
-        // A prompt fits u32 or the cut above has already made the sample empty of targets.
-        let sample = Sample { learn_from: u32::try_from(prompt.max(1)).unwrap_or(u32::MAX), ids, row, behind: Vec::new() };
         if sample.targets() == 0 {
             report.without_targets += 1;
             continue;
@@ -280,7 +337,7 @@ fn windows(ids: Vec<u32>, seq_len: usize, place: &str) -> Result<(Vec<Sample>, R
     let window = seq_len.min(ids.len());
     let whole = ids.chunks_exact(window);
     report.remainder = whole.remainder().len();
-    let samples: Vec<_> = whole.enumerate().map(|(row, w)| Sample { ids: w.to_vec(), learn_from: 1, row, behind: Vec::new() }).collect();
+    let samples: Vec<_> = whole.enumerate().map(|(row, w)| Sample { ids: w.to_vec(), learn_from: 1, row, ..Sample::default() }).collect();
     report.rows = samples.len();
     samples.iter().for_each(|s| count_length(&mut report, s.ids.len()));
     Ok((samples, report))

@@ -12,7 +12,7 @@ fn rows(pairs: &[(&str, &str)]) -> Rows {
 }
 
 fn options(seq_len: usize, too_long: TooLong) -> Options {
-    Options { seq_len, eos: 2, bos: None, too_long }
+    Options { seq_len, eos: 2, too_long, ..Options::default() }
 }
 
 fn build(rows: &Rows, options: &Options) -> Result<(Dataset, Report)> {
@@ -22,14 +22,14 @@ fn build(rows: &Rows, options: &Options) -> Result<(Dataset, Report)> {
 #[test]
 fn prompt_is_masked_and_the_end_is_learned() {
     let (data, report) = build(&rows(&[("ab", "c"), ("", "ab")]), &options(8, TooLong::Error)).unwrap();
-    assert_eq!(data.samples[0], Sample { ids: vec![3, 4, 5, 2], learn_from: 2, row: 0, behind: Vec::new() });
-    assert_eq!(data.samples[1], Sample { ids: vec![3, 4, 2], learn_from: 1, row: 1, behind: Vec::new() });
+    assert_eq!(data.samples[0], Sample { ids: vec![3, 4, 5, 2], learn_from: 2, row: 0, ..Sample::default() });
+    assert_eq!(data.samples[1], Sample { ids: vec![3, 4, 2], learn_from: 1, row: 1, ..Sample::default() });
     assert_eq!((report.rows, report.samples, report.tokens, report.targets, report.longest), (2, 2, 7, 4, 4));
     assert_eq!(report.histogram, [0, 0, 2]);
     let with_bos = Options { bos: Some(1), ..options(8, TooLong::Error) };
     let (data, _) = build(&rows(&[("a", "b"), ("", "b")]), &with_bos).unwrap();
-    assert_eq!(data.samples[0], Sample { ids: vec![1, 3, 4, 2], learn_from: 2, row: 0, behind: Vec::new() });
-    assert_eq!(data.samples[1], Sample { ids: vec![1, 4, 2], learn_from: 1, row: 1, behind: Vec::new() });
+    assert_eq!(data.samples[0], Sample { ids: vec![1, 3, 4, 2], learn_from: 2, row: 0, ..Sample::default() });
+    assert_eq!(data.samples[1], Sample { ids: vec![1, 4, 2], learn_from: 1, row: 1, ..Sample::default() });
 }
 
 #[test]
@@ -57,8 +57,8 @@ fn text_is_cut_into_windows() {
     assert_eq!(
         data.samples,
         [
-            Sample { ids: vec![3, 4, 5, 31], learn_from: 1, row: 0, behind: Vec::new() },
-            Sample { ids: vec![6, 7, 31, 8], learn_from: 1, row: 1, behind: Vec::new() }
+            Sample { ids: vec![3, 4, 5, 31], learn_from: 1, row: 0, ..Sample::default() },
+            Sample { ids: vec![6, 7, 31, 8], learn_from: 1, row: 1, ..Sample::default() }
         ]
     );
     assert_eq!((report.rows, report.remainder, report.tokens, report.targets), (2, 2, 8, 6));
@@ -72,7 +72,7 @@ fn text_is_cut_into_windows() {
 #[test]
 fn the_last_tenth_is_held_out() {
     let data =
-        |n: usize| Dataset { samples: (0..n).map(|row| Sample { ids: vec![3, 4], learn_from: 1, row, behind: Vec::new() }).collect() };
+        |n: usize| Dataset { samples: (0..n).map(|row| Sample { ids: vec![3, 4], learn_from: 1, row, ..Sample::default() }).collect() };
     for n in [0, 1, 2, 9, 10, 19, 20, 30, 1000, 1234, 99_999] {
         let (train, held) = data(n).split_held_out(0.1).unwrap();
         assert_eq!(held.len(), if n < 2 { 0 } else { (n / 10).max(1) }, "{n}");

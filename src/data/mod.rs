@@ -2,7 +2,9 @@
 //!
 //! | step | file | what it decides |
 //! | --- | --- | --- |
-//! | read | `rows.rs` | JSON lines or plain text, and which row is at fault |
+//! | read | `records.rs`, `parquet.rs` | what a file is written in, and which row is at fault |
+//! | understand | `formats.rs`, `conversations.rs`, `rows.rs` | what the columns mean: pairs, Alpaca, ShareGPT, messages, text |
+//! | write | `template/` | conversations as the model's chat template writes them, and what is learned of them |
 //! | tokenise | `tokenizer.rs`, `lines.rs`, `special.rs` | ids without special tokens; the end token |
 //! | sample | `dataset.rs` | where a sample ends and from where its tokens are learned |
 //! | pack | `packing.rs` | which short rows share a sequence |
@@ -13,24 +15,35 @@
 
 pub mod batch;
 pub mod buckets;
+mod conversations;
 pub mod dataset;
 pub mod decode;
+pub mod files;
+pub mod formats;
 mod lines;
 pub mod order;
 mod packing;
+#[cfg(all(feature = "parquet", not(target_arch = "wasm32")))]
+mod parquet;
 pub mod preview;
+pub mod records;
 pub mod rows;
 pub mod special;
+pub mod template;
 pub mod tokenizer;
 
 pub use batch::{Batch, IGNORE};
 pub use buckets::{bucket_for, buckets};
 pub use dataset::{Dataset, Document, Options, Report, Sample, TooLong};
 pub use decode::DecodeStream;
+pub use files::{DataFile, DataFiles};
+pub use formats::{Columns, Format};
 pub use order::Order;
 pub use packing::packed;
-pub use rows::{Columns, Row, Rows, read_rows};
+pub use records::Container;
+pub use rows::{Chat, Found, Reading, Row, Rows, read_file, read_rows};
 pub use special::{stop_ids, training_bos, training_eos};
+pub use template::{ChatTemplate, Chatting, TrainOn};
 pub use tokenizer::Tokenizer;
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ fn joined<'a>(samples: impl Iterator<Item = &'a Sample>) -> Sample {
     for sample in samples {
         let start = out.ids.len() as u32;
         out.behind.extend(sample.documents().map(|d| Document { start: start + d.start, learn_from: d.learn_from.saturating_add(start) }));
+        out.skipped.extend(sample.skipped.iter().map(|range| range.start + start..range.end + start));
         out.ids.extend(&sample.ids);
     }
     out

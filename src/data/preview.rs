@@ -3,9 +3,11 @@
 //! It is made of the same [`Dataset`] that a run makes, only uncut, so what is shown is what is learned.
 
 use super::dataset::{Dataset, Options, TooLong};
-use super::rows::{Columns, Rows, read_rows};
+use super::files::DataFiles;
+use super::rows::{Reading, Rows, read_file};
 use super::tokenizer::Tokenizer;
 use crate::error::Result;
+use std::ops::Range;
 use std::path::Path;
 
 /// What becomes of a token in a run.
@@ -51,17 +53,19 @@ pub struct Counts {
     pub longest: usize,
 }
 
-/// A file of rows, tokenised and not cut.
+/// Files of rows, tokenised and not cut.
 #[derive(Clone, Debug)]
 pub struct Preview {
     rows: Vec<Uncut>,
     text: bool,
+    found: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
 struct Uncut {
     ids: Vec<u32>,
     learn_from: usize,
+    skipped: Vec<Range<u32>>,
     /// The row's line in its file; 0 for a window of a text.
     line: usize,
 }
@@ -73,6 +77,8 @@ pub struct ShownRow<'a> {
     pub ids: &'a [u32],
     /// The first token that is learned.
     pub learn_from: usize,
+    /// Tokens behind it that are not.
+    pub skipped: &'a [Range<u32>],
     /// Tokens that a run keeps.
     pub keep: usize,
     /// The row's line in its file, from 1, where rows have lines.
@@ -80,22 +86,57 @@ pub struct ShownRow<'a> {
 }
 
 impl Preview {
-    /// Reads and tokenises a file. `progress` gets rows done and in all.
+    /// Reads and tokenises files; their weights play no part. `progress` gets rows of a file done and in all.
     ///
     /// # Errors
     /// Names the file and the row that does not fit.
-    pub fn read(path: &Path, columns: &Columns, tokenizer: &Tokenizer, eos: u32, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Self> {
+    pub fn read(
+        files: &DataFiles,
+        reading: &Reading,
+        tokenizer: &Tokenizer,
+        options: &Options,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Self> {
+        let mut all = Self { rows: Vec::new(), text: false, found: Vec::new() };
+        for file in &files.0 {
+            all.add(&file.path, reading, tokenizer, options, progress)?;
+        }
+        // Among rows a text stays whole.
+        all.text &= files.0.len() == 1;
+        Ok(all)
+    }
+
+    fn add(
+        &mut self,
+        path: &Path,
+        reading: &Reading,
+        tokenizer: &Tokenizer,
+        options: &Options,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<()> {
         let place = path.display().to_string();
-        let rows = read_rows(path, columns)?;
+        let found = read_file(path, reading)?;
+        let rows = &found.rows;
         // No row is longer than this, so nothing is cut, and a text is one window.
-        let options = Options { seq_len: u32::MAX as usize, eos, bos: None, too_long: TooLong::Cut };
-        let (dataset, _) = Dataset::build(&rows, tokenizer, &options, &place, progress)?;
-        let line = |row: usize| match &rows {
-            Rows::Pairs(rows) => rows.get(row).map_or(0, |r| r.line),
-            Rows::Text(_) => 0,
-        };
-        let uncut = dataset.samples.into_iter().map(|s| Uncut { learn_from: s.learn_from as usize, line: line(s.row), ids: s.ids });
-        Ok(Self { rows: uncut.collect(), text: matches!(rows, Rows::Text(_)) })
+        let options = Options { seq_len: u32::MAX as usize, too_long: TooLong::Cut, ..options.clone() };
+        let (dataset, _) = Dataset::build(rows, tokenizer, &options, &place, progress)?;
+        self.rows.extend(dataset.samples.into_iter().map(|s| Uncut {
+            learn_from: s.learn_from as usize,
+            skipped: s.skipped,
+            line: rows.line(s.row),
+            ids: s.ids,
+        }));
+        self.text |= matches!(rows, Rows::Text(_));
+        self.found.push(match options.chat.describe(rows) {
+            Some(how) => format!("{}, {how}", found.describe()),
+            None => found.describe(),
+        });
+        Ok(())
+    }
+
+    /// What each file was found to be, for people.
+    pub fn found(&self) -> &[String] {
+        &self.found
     }
 
     /// Whether the file is one text, which is cut into windows as long as the sequence length.
@@ -118,10 +159,16 @@ impl Preview {
         if self.text {
             let (text, window) = (self.rows.first()?, self.window(seq_len));
             let ids = text.ids.get(index * window..(index + 1) * window)?;
-            return Some(ShownRow { ids, learn_from: 1, keep: window, line: None });
+            return Some(ShownRow { ids, learn_from: 1, skipped: &[], keep: window, line: None });
         }
         let row = self.rows.get(index)?;
-        Some(ShownRow { ids: &row.ids, learn_from: row.learn_from, keep: row.ids.len().min(seq_len), line: Some(row.line) })
+        Some(ShownRow {
+            ids: &row.ids,
+            learn_from: row.learn_from,
+            skipped: &row.skipped,
+            keep: row.ids.len().min(seq_len),
+            line: Some(row.line),
+        })
     }
 
     /// The lengths of all rows, before any cutting.
@@ -140,7 +187,7 @@ impl Preview {
             if cut && too_long != TooLong::Cut {
                 continue;
             }
-            let targets = row.keep.saturating_sub(row.learn_from);
+            let targets = row.targets();
             counts.without_targets += usize::from(targets == 0);
             if targets > 0 {
                 counts.samples += 1;
@@ -163,13 +210,20 @@ impl Preview {
 }
 
 impl ShownRow<'_> {
+    /// How many of its tokens a run learns, if it takes the row.
+    pub fn targets(&self) -> usize {
+        let skipped: usize =
+            self.skipped.iter().map(|range| (range.end as usize).min(self.keep).saturating_sub(range.start as usize)).sum();
+        self.keep.saturating_sub(self.learn_from) - skipped
+    }
+
     /// What becomes of the token at a place. `too_long` decides for rows that do not fit.
     pub fn fate(&self, at: usize, too_long: TooLong) -> Fate {
         let left_out = self.keep < self.ids.len() && too_long != TooLong::Cut;
         // A row whose prompt alone fills the sequence is left out, as the run leaves it out.
         if at >= self.keep || left_out || self.keep <= self.learn_from {
             Fate::Cut
-        } else if at >= self.learn_from {
+        } else if at >= self.learn_from && !self.skipped.iter().any(|range| range.contains(&(at as u32))) {
             Fate::Learned
         } else {
             Fate::Read
@@ -224,7 +278,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
-        Preview::read(&path, &Columns::default(), &small(""), 2, &|_, _| ()).unwrap()
+        Preview::read(&path.clone().into(), &Reading::default(), &small(""), &Options { eos: 2, ..Options::default() }, &|_, _| ()).unwrap()
     }
 
     #[test]
@@ -261,11 +315,13 @@ mod tests {
         for (name, text) in [("x.jsonl", rows.as_str()), ("x.txt", "abc abc\nabc\nabcd efgh")] {
             let path = dir.path().join(name);
             std::fs::write(&path, text).unwrap();
-            let preview = Preview::read(&path, &Columns::default(), &tokenizer, 2, &|_, _| ()).unwrap();
-            let read = read_rows(&path, &Columns::default()).unwrap();
+            let preview =
+                Preview::read(&path.clone().into(), &Reading::default(), &tokenizer, &Options { eos: 2, ..Options::default() }, &|_, _| ())
+                    .unwrap();
+            let read = super::super::read_rows(&path, &Reading::default()).unwrap();
             for seq_len in [2, 4, 8, 512] {
                 for too_long in [TooLong::Cut, TooLong::Drop] {
-                    let options = Options { seq_len, eos: 2, bos: None, too_long };
+                    let options = Options { seq_len, eos: 2, too_long, ..Options::default() };
                     let Ok((_, report)) = Dataset::build(&read, &tokenizer, &options, "x", &|_, _| ()) else { continue };
                     let counts = preview.counts(seq_len, too_long);
                     let got = (counts.rows, counts.samples, counts.tokens, counts.targets, counts.longest);

@@ -40,8 +40,8 @@ fn every_micro_batch_is_the_reference_s() {
         tokenizer.check_against(config["vocab_size"].as_u64().unwrap() as usize).unwrap();
         let eos = training_eos(&model, &tokenizer, &[config["eos_token_id"].as_u64().unwrap() as u32]).unwrap();
         let file = dir.join("train.jsonl");
-        let rows = read_rows(&file, &Columns::default()).unwrap();
-        let options = Options { seq_len: 256, eos, bos: None, too_long: TooLong::Error };
+        let rows = read_rows(&file, &Reading::default()).unwrap();
+        let options = Options { seq_len: 256, eos, too_long: TooLong::Error, ..Options::default() };
         let (data, report) = Dataset::build(&rows, &tokenizer, &options, &file.display().to_string(), &|_, _| {}).unwrap();
         let lengths = buckets(&data.lengths(), 4, 256, 4);
         let mut order = Order::new(data.len(), None);
@@ -89,9 +89,9 @@ fn digest<'a>(ids: impl Iterator<Item = &'a u32>) -> u64 {
 fn a_real_text_gives_the_windows_of_the_reference() {
     let Some(shared) = shared() else { return };
     let tokenizer = Tokenizer::from_dir(&shared.join("real/tinystories-656k")).unwrap();
-    let Rows::Text(text) = read_rows(&shared.join("real/tinyshakespeare/input.txt"), &Columns::default()).unwrap() else { panic!() };
+    let Rows::Text(text) = read_rows(&shared.join("real/tinyshakespeare/input.txt"), &Reading::default()).unwrap() else { panic!() };
     let text: String = text.chars().take(400_000).collect();
-    let options = Options { seq_len: 128, eos: 2, bos: None, too_long: TooLong::Cut };
+    let options = Options { seq_len: 128, eos: 2, too_long: TooLong::Cut, ..Options::default() };
     let start = Instant::now();
     let (data, report) = Dataset::build(&Rows::Text(text), &tokenizer, &options, "input.txt", &|_, _| {}).unwrap();
     println!("400,000 characters in {:?}", start.elapsed());
@@ -100,7 +100,7 @@ fn a_real_text_gives_the_windows_of_the_reference() {
     // drops unknown characters: it has two tokens fewer here, the `&` of two lines.)
     assert_eq!((report.tokens + report.remainder, data.len()), (TOKENS, TOKENS / 128));
     let one = Options { seq_len: TOKENS, ..options };
-    let Rows::Text(text) = read_rows(&shared.join("real/tinyshakespeare/input.txt"), &Columns::default()).unwrap() else { panic!() };
+    let Rows::Text(text) = read_rows(&shared.join("real/tinyshakespeare/input.txt"), &Reading::default()).unwrap() else { panic!() };
     let whole = Rows::Text(text.chars().take(400_000).collect());
     let (whole, _) = Dataset::build(&whole, &tokenizer, &one, "input.txt", &|_, _| {}).unwrap();
     assert_eq!(digest(whole.samples[0].ids.iter()), DIGEST);
@@ -176,12 +176,12 @@ fn streamed_text_is_the_whole_text() {
 fn real_rows_are_read() {
     let Some(shared) = shared() else { return };
     let file = shared.join("real/gsm8k/test.jsonl");
-    let columns = Columns { prompt: "question".into(), completion: "answer".into() };
+    let columns = Reading::pair("question", "answer");
     let rows = read_rows(&file, &columns).unwrap();
     assert!(matches!(&rows, Rows::Pairs(rows) if rows.len() == 1_319 && rows[1_318].line == 1_319));
-    assert!(read_rows(&file, &Columns::default()).unwrap_err().to_string().contains("\"question\", \"answer\""));
+    assert_eq!(read_rows(&file, &Reading::default()).unwrap(), rows);
     let tokenizer = Tokenizer::from_dir(&shared.join("real/tinystories-656k")).unwrap();
-    let options = Options { seq_len: 512, eos: 2, bos: None, too_long: TooLong::Cut };
+    let options = Options { seq_len: 512, eos: 2, too_long: TooLong::Cut, ..Options::default() };
     let start = Instant::now();
     let (data, report) = Dataset::build(&rows, &tokenizer, &options, "test.jsonl", &|_, _| {}).unwrap();
     println!("{report:?}\nbuckets {:?} in {:?}", buckets(&data.lengths(), 8, 512, 4), start.elapsed());

@@ -82,6 +82,23 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// As [`encode`](Self::encode), with the bytes of the text that each id stands for. An id for white space alone has at least one.
+    pub fn encode_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<(usize, usize)>)> {
+        let (mut ids, mut offsets, mut from) = (Vec::new(), Vec::new(), 0);
+        for piece in pieces(text, PIECE) {
+            if !piece.is_empty() {
+                let encoding = self.inner.encode(piece, false).map_err(|e| self.error(format!("cannot tokenise: {e}")))?;
+                ids.extend_from_slice(encoding.get_ids());
+                // Tokenizers that trim white space off their offsets leave nothing of a token that is nothing else.
+                let widened =
+                    |(start, end): &(usize, usize)| (from + if start == end { start.saturating_sub(1) } else { *start }, from + end);
+                offsets.extend(encoding.get_offsets().iter().map(widened));
+            }
+            from += piece.len();
+        }
+        Ok((ids, offsets))
+    }
+
     /// The ids that the tokenizer's own template puts before a text: a begin token, or none.
     pub fn begin(&self) -> Result<Vec<u32>> {
         let ids = |special: bool| -> Result<Vec<u32>> {

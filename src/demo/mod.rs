@@ -100,7 +100,7 @@ impl Files {
     pub fn config(&self, method: Method, rank: usize, device: &str) -> RunConfig {
         RunConfig {
             model: self.model(),
-            data: self.train(),
+            data: self.train().into(),
             out: self.run(method),
             method,
             blocks: (method == Method::Diablo).then_some(crate::train::blocks::Blocks::One(BLOCKS)),
@@ -154,7 +154,7 @@ pub fn equal_rank(source: &Source) -> Result<usize> {
 /// # Errors
 /// Where the rows cannot be read.
 pub fn samples(files: &Files) -> Result<Vec<Row>> {
-    let Rows::Pairs(rows) = read_rows(&files.held_out(), &crate::data::Columns::default())? else { return Ok(Vec::new()) };
+    let Rows::Pairs(rows) = read_rows(&files.held_out(), &crate::data::Reading::default())? else { return Ok(Vec::new()) };
     let starts = ["Where does", "What does", "What colour", "Please tell"];
     Ok(starts.iter().filter_map(|start| rows.iter().find(|r| r.prompt.starts_with(start)).cloned()).collect())
 }

@@ -1,7 +1,8 @@
 //! Scoring a model on rows of text: loss, perplexity, and how often its greedy answer is the row's completion.
 
 use crate::adapter::{AdapterFile, Spec};
-use crate::data::{self, Columns, Options as DataOptions, Row, Rows, Tokenizer, TooLong, read_rows, stop_ids, training_eos};
+use crate::data::template::chatting::AUTO;
+use crate::data::{self, Chatting, Options as DataOptions, Reading, Tokenizer, TooLong, TrainOn, read_rows, stop_ids, training_eos};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::generate::{Decoder, Sampler, Sampling};
@@ -15,8 +16,12 @@ use std::path::Path;
 /// How rows are scored.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The JSON keys of the rows.
-    pub columns: Columns,
+    /// How the rows are read.
+    pub reading: Reading,
+    /// `auto`, `model`, `none` or a file; see [`Chatting::new`].
+    pub chat_template: String,
+    /// Which parts of a row are scored.
+    pub train_on: TrainOn,
     /// Rows are cut to so many tokens; the length of a text's windows.
     pub seq_len: usize,
     /// Rows that go through the model together.
@@ -27,7 +32,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { columns: Columns::default(), seq_len: 512, batch_size: 8, max_new_tokens: None }
+        Self {
+            reading: Reading::default(),
+            chat_template: AUTO.into(),
+            train_on: TrainOn::Assistant,
+            seq_len: 512,
+            batch_size: 8,
+            max_new_tokens: None,
+        }
     }
 }
 
@@ -79,10 +91,13 @@ pub async fn evaluate(
     }
     let tokenizer = Tokenizer::from_dir(&source.folder)?;
     tokenizer.check_against(source.config.vocab_size)?;
-    let (rows, loss) = score_loss(device, source, adapter, &tokenizer, file, options, events).await?;
-    let exact_match = match read_rows(file, &options.columns)? {
-        Rows::Pairs(pairs) => score_answers(device, source, adapter, &tokenizer, &pairs, options, events).await?,
-        Rows::Text(_) => None,
+    let chat = Chatting::new(&options.chat_template, &source.folder, options.train_on)?;
+    let (rows, loss) = score_loss(device, source, adapter, &tokenizer, file, &chat, options, events).await?;
+    let exact_match = if options.max_new_tokens == Some(0) {
+        None
+    } else {
+        let asked = chat.questions(&read_rows(file, &options.reading)?, &tokenizer)?;
+        score_answers(device, source, adapter, &tokenizer, asked, options, events).await?
     };
     let mean = loss.mean();
     Ok(Scores { rows, targets: loss.targets, loss: mean, perplexity: mean.exp(), exact_match })
@@ -95,13 +110,14 @@ async fn score_loss(
     adapter: Option<&AdapterFile>,
     tokenizer: &Tokenizer,
     file: &Path,
+    chat: &Chatting,
     options: &Options,
     events: &mut dyn FnMut(Event),
 ) -> Result<(u64, Loss)> {
     let config = &source.config;
     let eos = training_eos(&source.folder, tokenizer, &config.eos_token_id)?;
-    let how = DataOptions { seq_len: options.seq_len, eos, bos: None, too_long: TooLong::Cut };
-    let data = rows::build(file, &options.columns, tokenizer, &how, events)?;
+    let how = DataOptions { seq_len: options.seq_len, eos, bos: None, too_long: TooLong::Cut, chat: chat.clone() };
+    let data = rows::build(file, &options.reading, tokenizer, &how, events)?;
     let shape = Shape {
         batch_size: options.batch_size,
         buckets: data::buckets(&data.lengths(), options.batch_size, options.seq_len, rows::BUCKETS),
@@ -146,24 +162,20 @@ async fn score_answers(
     source: &Source,
     adapter: Option<&AdapterFile>,
     tokenizer: &Tokenizer,
-    rows: &[Row],
+    asked: Vec<(Vec<u32>, String)>,
     options: &Options,
     events: &mut dyn FnMut(Event),
 ) -> Result<Option<ExactMatch>> {
-    if options.max_new_tokens == Some(0) {
-        return Ok(None);
-    }
     let context = source.config.max_position_embeddings;
     let mut questions = Vec::new();
-    for row in rows.iter().filter(|r| !r.prompt.is_empty()) {
-        let prompt = tokenizer.encode(&row.prompt)?;
+    for (prompt, answer) in asked {
         if prompt.is_empty() {
             continue;
         }
         // The same text may take other tokens than the tokenizer's own; twice as many leave room for that.
-        let most = options.max_new_tokens.unwrap_or(2 * tokenizer.encode(&row.completion)?.len() + 8);
+        let most = options.max_new_tokens.unwrap_or(2 * tokenizer.encode(&answer)?.len() + 8);
         let most = most.min(context.saturating_sub(prompt.len()));
-        questions.push(Question { prompt, answer: row.completion.trim().to_owned(), most });
+        questions.push(Question { prompt, answer: answer.trim().to_owned(), most });
     }
     if questions.is_empty() {
         return Ok(None);

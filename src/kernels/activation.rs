@@ -13,7 +13,7 @@ pub enum Activation {
 }
 
 /// 2 sqrt(2/pi).
-const GELU_SLOPE: f32 = 1.595_769_1;
+const GELU_SLOPE: f32 = 1.595_769;
 const GELU_CUBE: f32 = 0.044_715;
 
 impl Activation {

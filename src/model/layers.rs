@@ -140,14 +140,7 @@ impl Graph<'_> {
 
     /// A linear layer's output added to the stream `x`, through the norm behind it where there is one. What comes second is kept
     /// for that norm's backward pass, what comes third for the adapter's.
-    fn joined(
-        &self,
-        plan: &mut PlanBuilder,
-        linear: &Linear,
-        norm: Option<&Vector>,
-        input: View,
-        x: View,
-    ) -> (View, Option<View>, Option<View>) {
+    fn joined(&self, plan: &mut PlanBuilder, linear: &Linear, norm: Option<&Vector>, input: View, x: View) -> (View, Option<View>, Saved) {
         let Some(norm) = norm else {
             let (y, kept) = self.apply(plan, linear, input, Some(x));
             return (y, None, kept);

@@ -3,6 +3,7 @@
 use super::blocks::Blocks;
 use super::choice::choice;
 use super::schedule::ScheduleKind;
+use crate::data::{Columns, DataFiles, Format as DataFormat, Reading, TrainOn};
 use crate::kernels::Format;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -93,8 +94,8 @@ impl From<WeightsFormat> for Format {
 pub struct RunConfig {
     /// The checkpoint's folder.
     pub model: PathBuf,
-    /// The rows to train on.
-    pub data: PathBuf,
+    /// The files of rows to train on.
+    pub data: DataFiles,
     /// The run folder.
     pub out: PathBuf,
 
@@ -142,10 +143,18 @@ pub struct RunConfig {
     pub packing: bool,
     /// What becomes of a longer row.
     pub too_long: TooLong,
-    /// The JSON key of what the model reads.
+    /// The column of what the model reads.
     pub prompt_column: String,
-    /// The JSON key of what it learns to write.
+    /// The column of what it learns to write.
     pub completion_column: String,
+    /// What the columns of a row mean.
+    pub data_format: DataFormat,
+    /// Columns that are called otherwise than usual; these win over the two above. See [`RunConfig::reading`].
+    pub columns: Columns,
+    /// `auto`, `model`, `none` or a file; see [`crate::data::Chatting::new`].
+    pub chat_template: String,
+    /// From which parts of a row is learned.
+    pub train_on: TrainOn,
     /// Takes the rows in file order. Stands for `--no-shuffle`; see [`RunConfig::shuffle`].
     pub no_shuffle: bool,
     /// The seed of everything random.
@@ -202,7 +211,7 @@ impl Default for RunConfig {
     fn default() -> Self {
         Self {
             model: PathBuf::new(),
-            data: PathBuf::new(),
+            data: DataFiles::default(),
             out: PathBuf::new(),
             method: Method::Diablo,
             blocks: None,
@@ -227,6 +236,10 @@ impl Default for RunConfig {
             too_long: TooLong::Cut,
             prompt_column: "prompt".into(),
             completion_column: "completion".into(),
+            data_format: DataFormat::Auto,
+            columns: Columns::default(),
+            chat_template: crate::data::template::chatting::AUTO.into(),
+            train_on: TrainOn::Assistant,
             no_shuffle: false,
             seed: 42,
             lr: None,
@@ -256,7 +269,7 @@ impl Default for RunConfig {
 /// What a checkpoint depends on: a resume with another value would go on with something else.
 ///
 /// The rest (rates, lengths of the run, evaluation, device) may change between sittings.
-const FIXED_KEYS: [&str; 25] = [
+const FIXED_KEYS: [&str; 29] = [
     "model",
     "data",
     "method",
@@ -279,15 +292,30 @@ const FIXED_KEYS: [&str; 25] = [
     "too_long",
     "prompt_column",
     "completion_column",
+    "data_format",
+    "columns",
+    "chat_template",
+    "train_on",
     "no_shuffle",
     "seed",
     "eval_split",
 ];
 
+/// Those of them that came later: they count where they are not left alone, so that checkpoints of older versions still resume.
+const LATER_KEYS: [&str; 4] = ["data_format", "columns", "chat_template", "train_on"];
+
 impl RunConfig {
     /// Whether the rows are taken in a seeded random order.
     pub fn shuffle(&self) -> bool {
         !self.no_shuffle
+    }
+
+    /// How the rows are read.
+    pub fn reading(&self) -> Reading {
+        let mut columns = self.columns.clone();
+        columns.set("prompt", &self.prompt_column);
+        columns.set("completion", &self.completion_column);
+        Reading { format: self.data_format, columns }
     }
 
     /// The learning rate, given or by [`DEFAULT_LR`].
@@ -337,7 +365,12 @@ impl RunConfig {
     pub fn fingerprint(&self) -> String {
         let map = self.values();
         // FNV-1a: written out because it must stay the same in every version.
-        let hash = FIXED_KEYS.iter().flat_map(|k| format!("{k}={}\n", map.get(*k).unwrap_or(&serde_json::Value::Null)).into_bytes());
+        let defaults = Self::default().values();
+        let counts = |k: &&&str| !LATER_KEYS.contains(*k) || map.get(**k) != defaults.get(**k);
+        let hash = FIXED_KEYS
+            .iter()
+            .filter(counts)
+            .flat_map(|k| format!("{k}={}\n", map.get(*k).unwrap_or(&serde_json::Value::Null)).into_bytes());
         format!("{:016x}", hash.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)))
     }
 

@@ -42,6 +42,10 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "too_long",
             "prompt_column",
             "completion_column",
+            "data_format",
+            "columns",
+            "chat_template",
+            "train_on",
             "no_shuffle",
             "seed",
         ],
@@ -135,7 +139,8 @@ mod tests {
     fn full() -> RunConfig {
         RunConfig {
             model: "models/ü \"quoted\"".into(),
-            data: "d.jsonl".into(),
+            data: crate::data::DataFiles(vec!["d.jsonl".into(), "e.csv=0.5".into()]),
+            columns: crate::data::Columns::pair("q", "a"),
             out: "o".into(),
             blocks: "q_proj=8,default=4".parse().ok(),
             init_adapter: Some("a".into()),

@@ -3,7 +3,7 @@
 pub mod adapters;
 pub mod blocks;
 pub mod checkpoint;
-pub mod choice;
+pub use crate::choice;
 pub mod compare;
 pub mod config;
 pub mod config_file;

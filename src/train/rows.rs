@@ -2,8 +2,8 @@
 
 use super::config::{RunConfig, TooLong};
 use super::event::Event;
-use crate::data::{self, Columns, Dataset, Options, Report, Rows, Tokenizer, packed, read_rows, training_eos};
-use crate::error::Result;
+use crate::data::{self, Chatting, Dataset, Found, Options, Reading, Report, Rows, Tokenizer, packed, read_file, training_eos};
+use crate::error::{Error, Result};
 use crate::model::Source;
 use std::path::Path;
 
@@ -26,11 +26,12 @@ pub fn load(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -> 
     Ok((train, held_out.map(|held_out| packed(held_out, run.seq_len))))
 }
 
-fn load_apart(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -> Result<(Dataset, Option<Dataset>)> {
-    let tokenizer = Tokenizer::from_dir(&source.folder)?;
-    tokenizer.check_against(source.config.vocab_size)?;
-    let eos = training_eos(&source.folder, &tokenizer, &source.config.eos_token_id)?;
-    let options = Options {
+/// How a run's rows become samples.
+///
+/// # Errors
+/// Where the chat template that is asked for is not there.
+pub fn options(run: &RunConfig, folder: &Path, eos: u32) -> Result<Options> {
+    Ok(Options {
         seq_len: run.seq_len,
         eos,
         bos: None,
@@ -39,34 +40,63 @@ fn load_apart(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -
             TooLong::Drop => data::TooLong::Drop,
             TooLong::Error => data::TooLong::Error,
         },
-    };
-    let columns = Columns { prompt: run.prompt_column.clone(), completion: run.completion_column.clone() };
-    let train = build(&run.data, &columns, &tokenizer, &options, events)?;
-    if let Some(path) = &run.eval_data {
-        let held_out = build(path, &columns, &tokenizer, &options, events)?;
-        return Ok((train, Some(held_out)));
-    }
-    match run.eval_split {
-        None => Ok((train, None)),
-        Some(share) => {
-            let (train, held_out) = train.split_held_out(share)?;
-            Ok((train, (!held_out.is_empty()).then_some(held_out)))
-        }
-    }
+        chat: Chatting::new(&run.chat_template, folder, run.train_on)?,
+    })
 }
 
-/// One file's rows as samples, with notes of what was cut or left out.
+fn load_apart(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -> Result<(Dataset, Option<Dataset>)> {
+    let tokenizer = Tokenizer::from_dir(&source.folder)?;
+    tokenizer.check_against(source.config.vocab_size)?;
+    let eos = training_eos(&source.folder, &tokenizer, &source.config.eos_token_id)?;
+    let options = options(run, &source.folder, eos)?;
+    let reading = run.reading();
+    let (mut train, mut held_out) = (Vec::new(), Vec::new());
+    for (index, file) in run.data.0.iter().enumerate() {
+        // Each file gives its own tail, before its rows are taken more than once: none is learned and held out.
+        let (rows, tail) = build(&file.path, &reading, &tokenizer, &options, events)?.split_held_out(run.eval_split.unwrap_or(0.0))?;
+        let weighted = rows.weighted(file.weight, run.seed.wrapping_add(index as u64));
+        if file.weight != 1.0 {
+            let (of, taken) = (rows.len(), weighted.len());
+            events(Event::note(format!("{}: {taken} rows a pass, by its weight of {} ({of} rows)", file.path.display(), file.weight)));
+        }
+        train.extend(weighted.samples);
+        held_out.extend(tail.samples);
+    }
+    if train.is_empty() {
+        return Err(Error::usage(format!("--data {}: no row is taken", run.data), "give it a larger weight"));
+    }
+    let train = Dataset { samples: train };
+    if let Some(path) = &run.eval_data {
+        let held_out = build(path, &reading, &tokenizer, &options, events)?;
+        return Ok((train, Some(held_out)));
+    }
+    Ok((train, (!held_out.is_empty()).then_some(Dataset { samples: held_out })))
+}
+
+/// One file's rows as samples, with notes of what it was found to be and of what was cut or left out.
 ///
 /// # Errors
 /// Names the file and the row that does not fit.
-pub fn build(path: &Path, columns: &Columns, tokenizer: &Tokenizer, options: &Options, events: &mut dyn FnMut(Event)) -> Result<Dataset> {
-    let rows = read_rows(path, columns)?;
+pub fn build(path: &Path, reading: &Reading, tokenizer: &Tokenizer, options: &Options, events: &mut dyn FnMut(Event)) -> Result<Dataset> {
+    let found = read_file(path, reading)?;
+    events(Event::note(described(&found, path, &options.chat)));
+    let rows = found.rows;
     let place = path.display().to_string();
     let (dataset, report) = tokenise(&rows, tokenizer, options, &place, events)?;
     for text in notes(&report, &place, options.seq_len) {
         events(Event::Warning { text });
     }
     Ok(dataset)
+}
+
+/// `rows.jsonl: JSON lines, prompt and completion (question, answer), 12 rows`
+fn described(found: &Found, path: &Path, chat: &Chatting) -> String {
+    let rows = match &found.rows {
+        Rows::Text(_) => String::new(),
+        rows => format!(", {} rows", rows.len()),
+    };
+    let how = chat.describe(&found.rows).map(|how| format!("; {how}")).unwrap_or_default();
+    format!("{}: {}{rows}{how}", path.display(), found.describe())
 }
 
 /// Tokenising runs on many threads; events go out from this one.

@@ -3,6 +3,8 @@
 use super::blocks::{Blocks, DEFAULT_KEY};
 use super::choice::nearest;
 use super::config::{Init, MAX_SEED, Method, PROJECTIONS, RunConfig, WeightsFormat};
+use crate::data::files::MOST;
+use crate::data::formats::ROLES;
 use crate::error::{Error, Result};
 use std::path::Path;
 
@@ -20,7 +22,7 @@ impl RunConfig {
     pub fn validate(&self) -> Result<()> {
         let needed: [(&str, &Path, &str); 3] = [
             ("model", &self.model, "name a folder with config.json, tokenizer.json and safetensors"),
-            ("data", &self.data, "name a JSONL file with prompt and completion, or a text file"),
+            ("data", self.data.first(), "name a file of rows (JSON, JSONL, CSV, Parquet) or of plain text"),
             ("out", &self.out, "name a folder for the run; it is made"),
         ];
         for (option, path, hint) in needed {
@@ -76,9 +78,9 @@ impl RunConfig {
     }
 
     fn check_paths(&self) -> Result<()> {
-        let paths =
-            [("model", Some(&self.model)), ("data", Some(&self.data)), ("out", Some(&self.out)), ("eval-data", self.eval_data.as_ref())];
-        for (option, path) in paths.into_iter().chain([("init-adapter", self.init_adapter.as_ref())]) {
+        let data = self.data.0.iter().map(|file| ("data", Some(&file.path)));
+        let paths = [("model", Some(&self.model)), ("out", Some(&self.out)), ("eval-data", self.eval_data.as_ref())];
+        for (option, path) in paths.into_iter().chain(data).chain([("init-adapter", self.init_adapter.as_ref())]) {
             if let Some(path) = path
                 && path.to_str().is_none()
             {
@@ -170,6 +172,15 @@ impl RunConfig {
         must(!self.completion_column.is_empty(), "completion-column", "''", "the name of a key")?;
         if self.prompt_column == self.completion_column {
             return Err(Error::usage(format!("--prompt-column and --completion-column are both '{}'", self.prompt_column), ""));
+        }
+        must(!self.chat_template.is_empty(), "chat-template", "''", "auto, model, none or a file")?;
+        for file in &self.data.0 {
+            let fits = file.weight.is_finite() && file.weight > 0.0 && file.weight <= MOST;
+            must(fits, "data", file, "a file with a weight above 0 and at most 1000")?;
+        }
+        if let Some(role) = self.columns.unknown() {
+            let hint = format!("known: {}", ROLES.join(", "));
+            return Err(Error::usage(format!("--columns: no row has a '{role}'"), hint));
         }
         must(self.seed <= MAX_SEED, "seed", self.seed, "below 2^63")?;
         if let Some(threads) = self.threads {
@@ -283,6 +294,9 @@ mod tests {
             ("--patience needs", |c| c.patience = Some(3)),
             ("--seed ", |c| c.seed = u64::MAX),
             ("both 'text'", |c| (c.prompt_column, c.completion_column) = ("text".into(), "text".into())),
+            ("--data d=-1:", |c| c.data = "d=-1".into()),
+            ("--data d=NaN:", |c| c.data = "d=NaN".into()),
+            ("--columns: no row has a 'x'", |c| c.columns.set("x", "y")),
             ("--threads 0:", |c| c.threads = Some(0)),
         ];
         for (want, spoil) in cases {

@@ -29,8 +29,8 @@ pub struct DataPage {
 impl DataPage {
     /// Draws the page.
     pub fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        if self.shown != shared.run.data {
-            self.shown.clone_from(&shared.run.data);
+        if self.shown != shared.run.data.first() {
+            self.shown = shared.run.data.first().to_path_buf();
             self.path = self.shown.display().to_string();
             self.rows = rows::RowsCard::default();
         }
@@ -67,15 +67,15 @@ impl DataPage {
             let locked = shared.status.state.is_active();
             ui.add_enabled_ui(!locked, |ui| {
                 let field = egui::TextEdit::singleline(&mut self.path).hint_text("a file of rows").desired_width(f32::INFINITY);
-                let typed = ui.add(field).on_hover_text("JSON lines (.jsonl) or plain text (.txt)");
+                let typed = ui.add(field).on_hover_text("JSON (.jsonl, .json), .csv, .parquet or plain text (.txt)");
                 let entered = typed.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
                 ui.add_space(space::TIGHT);
                 ui.horizontal(|ui| {
                     if ui.button("Browse…").clicked() {
-                        self.dialog = Some(platform::pick(ui.ctx(), Ask::File, "Open rows of text", Some(&shared.run.data)));
+                        self.dialog = Some(platform::pick(ui.ctx(), Ask::File, "Open rows of text", Some(shared.run.data.first())));
                     }
                     let path = self.path.trim();
-                    let other = !path.is_empty() && (Path::new(path) != shared.run.data || shared.rows.error.is_some());
+                    let other = !path.is_empty() && (Path::new(path) != shared.run.data.first() || shared.rows.error.is_some());
                     if ui.add_enabled(other, egui::Button::new("Open")).clicked() || (entered && other) {
                         shared.open_data(ui.ctx(), PathBuf::from(path));
                     }
@@ -144,7 +144,7 @@ pub fn sequence(ui: &mut Ui, shared: &mut Shared) {
 
 /// Files of earlier days.
 fn recent(ui: &mut Ui, shared: &mut Shared) {
-    let files: Vec<PathBuf> = shared.settings.data.iter().filter(|f| **f != shared.run.data).cloned().collect();
+    let files: Vec<PathBuf> = shared.settings.data.iter().filter(|f| **f != shared.run.data.first()).cloned().collect();
     if files.is_empty() {
         return;
     }

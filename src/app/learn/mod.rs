@@ -12,7 +12,7 @@ use super::theme::{space, tokens};
 use super::trouble;
 use crate::adapter::choose;
 use crate::data::preview::{Piece, Preview};
-use crate::data::{Columns, TooLong};
+use crate::data::{Options, Reading, TooLong};
 use crate::demo::lesson::{self, Matrix};
 use crate::device::Limits;
 use crate::error::{Error, Result};
@@ -107,7 +107,8 @@ impl Lesson {
         let files = platform::demo_files(home)?;
         let model = OpenModel::open(&files.model(), reporter)?;
         let (tokenizer, eos) = model.tokenizer()?;
-        let preview = Preview::read(&files.train(), &Columns::default(), tokenizer, eos, &|_, _| ())?;
+        let preview =
+            Preview::read(&files.train().into(), &Reading::default(), tokenizer, &Options { eos, ..Options::default() }, &|_, _| ())?;
         let row = preview.row(0, 64).ok_or_else(|| Error::input("the demo", "has no rows", ""))?;
         let cost = |n: usize| -> Result<Cost> {
             let mut run = files.config(Method::Diablo, 16, "cpu");

@@ -16,7 +16,7 @@ macro_rules! choice {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
         pub enum $name { $($(#[$vmeta])* #[serde(rename = $word)] $variant),+ }
 
-        impl $crate::train::choice::Choice for $name {
+        impl $crate::choice::Choice for $name {
             const WORDS: &'static [&'static str] = &[$($word),+];
 
             fn from_word(word: &str) -> Option<Self> {
@@ -34,7 +34,7 @@ macro_rules! choice {
             type Err = String;
 
             fn from_str(word: &str) -> std::result::Result<Self, String> {
-                <Self as $crate::train::choice::Choice>::from_word(word).ok_or_else(|| format!("'{word}' is none of {}", [$($word),+].join(", ")))
+                <Self as $crate::choice::Choice>::from_word(word).ok_or_else(|| format!("'{word}' is none of {}", [$($word),+].join(", ")))
             }
         }
     };
