@@ -4,6 +4,7 @@ pub mod app;
 pub mod bench;
 pub mod check;
 pub mod common_args;
+pub mod data;
 pub mod demo;
 pub mod devices;
 pub mod eval;
@@ -29,6 +30,7 @@ static VERSION: LazyLock<String> = LazyLock::new(version);
 const AFTER_HELP: &str = "\
 Examples:
   diablo info --model models/SmolLM2-135M
+  diablo data --model models/SmolLM2-135M --data train.jsonl
   diablo train --model models/SmolLM2-135M --data train.jsonl --out runs/first
   diablo generate --model models/SmolLM2-135M --adapter runs/first --prompt 'Once upon a time'
   diablo eval --model models/SmolLM2-135M --adapter runs/first --data test.jsonl
@@ -55,6 +57,8 @@ enum Command {
     Train(Box<train::Args>),
     /// Continue a text
     Generate(generate::Args),
+    /// Show rows token by token: what is learned, what is cut, how long they are
+    Data(Box<data::Args>),
     /// Score a model on rows of text: loss, perplexity, exact match
     Eval(eval::Args),
     /// Write model and adapter as one model that other tools load
@@ -101,6 +105,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::App(args) => app::run(args),
         Command::Train(args) => train::run(*args),
         Command::Generate(args) => generate::run(args),
+        Command::Data(args) => data::run(*args),
         Command::Eval(args) => eval::run(args),
         Command::Export(args) => export::run(args),
         Command::Info(args) => info::run(*args),
