@@ -61,7 +61,7 @@ fn voices_in_turn_say_what_each_says_alone() {
     let out = |run: &RunConfig| Some(run.out.clone());
     for sampling in [Sampling::GREEDY, Sampling { temperature: 0.9, top_k: 20, top_p: 0.95, seed: 3 }] {
         let voices = vec![None, out(&runs[0]), Some(folder.path().join("none")), out(&runs[1])];
-        let question = Question { prompt: PROMPT.into(), voices, sampling, most: 12 };
+        let question = Question { prompt: PROMPT.into(), chat: false, voices, sampling, most: 12 };
         let answers = together(&mut choir, &question);
         let said = |i: usize| answers[i].as_ref().expect("an answer").clone();
         assert_eq!(said(0), alone(None, sampling));
@@ -71,7 +71,7 @@ fn voices_in_turn_say_what_each_says_alone() {
         assert_ne!(said(0), said(1));
     }
     // The folder of the first run now holds the adapter of another seed.
-    let voice = Question { prompt: PROMPT.into(), voices: vec![out(&runs[0])], sampling: Sampling::GREEDY, most: 12 };
+    let voice = Question { prompt: PROMPT.into(), chat: false, voices: vec![out(&runs[0])], sampling: Sampling::GREEDY, most: 12 };
     let other = RunConfig { out: folder.path().join("other"), seed: 9, lr: Some(3e-2), ..runs[0].clone() };
     diablo::train::Trainer::prepare(other.clone(), &mut |_| ()).expect("a run").run(&mut |_| (), &|| false).expect("it runs");
     std::fs::copy(other.out.join("adapter_model.safetensors"), runs[0].out.join("adapter_model.safetensors")).expect("copies");

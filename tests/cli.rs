@@ -82,10 +82,10 @@ fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
 #[test]
 fn help_is_for_people() {
     let out = diablo(&[]).good();
-    for part in ["train", "generate", "eval", "export", "info", "devices", "check", "Examples:", "Exit codes"] {
+    for part in ["train", "generate", "eval", "export", "info", "data", "chat", "devices", "check", "Examples:", "Exit codes"] {
         assert!(out.contains(part), "{part}: {out}");
     }
-    for name in ["train", "generate", "eval", "export", "info", "devices", "check"] {
+    for name in ["train", "generate", "eval", "export", "info", "data", "chat", "devices", "check"] {
         let out = diablo(&[name, "--help"]).good();
         assert!(out.contains("Examples:") && out.contains(&format!("diablo {name}")), "{out}");
         assert!(out.lines().all(|l| l.chars().count() <= 100), "{out}");
@@ -471,7 +471,7 @@ fn broken_rows_are_named() {
     train(&format!("{good}\n{good}\n{{\"prompt\": \"a\", \"completion\"\n"), "").bad(1, &["rows.jsonl:3", "broken JSON"]);
     train(&format!("{good}\n{{\"question\":\"a\",\"answer\":\"b\"}}"), "").bad(1, &["rows.jsonl:2", "\"prompt\"", "\"question\""]);
     train("", "").bad(1, &["rows.jsonl", "no rows"]);
-    train("[1, 2]", "").bad(1, &["JSON array"]);
+    train("[1, 2]", "").bad(1, &["the row is a number, not an object"]);
     let long = format!("{{\"prompt\":\"a\",\"completion\":\"{}\"}}", "many words ".repeat(50));
     train(&format!("{good}\n{long}\n"), "--seq-len 32 --too-long error").bad(1, &["rows.jsonl", "32"]);
     train(&long, "--seq-len 32 --too-long drop").bad(1, &["rows.jsonl"]);

@@ -1,7 +1,7 @@
 //! A model that is open in the app: its source, its tokenizer, and what is told of it.
 
 use super::jobs::Reporter;
-use crate::data::{Tokenizer, training_eos};
+use crate::data::{ChatTemplate, Tokenizer, training_eos};
 use crate::error::{Error, Result};
 use crate::model::Source;
 use std::path::Path;
@@ -14,6 +14,8 @@ pub struct OpenModel {
     pub source: Source,
     /// Tokenizer and end token, or why there are none: such a model can be looked at, not trained.
     tokenizer: Result<(Tokenizer, u32)>,
+    /// Whether it has a chat template that can be used.
+    pub has_template: bool,
 }
 
 impl OpenModel {
@@ -30,7 +32,8 @@ impl OpenModel {
             let eos = training_eos(folder, &tokenizer, &source.config.eos_token_id)?;
             Ok((tokenizer, eos))
         });
-        Ok(Self { name: short_name(folder), source, tokenizer })
+        let has_template = ChatTemplate::of_model(folder).is_ok_and(|template| template.is_some());
+        Ok(Self { name: short_name(folder), source, tokenizer, has_template })
     }
 
     /// The tokens of a text that a run writes between steps: its prompt and `most` more, as far as the context goes.

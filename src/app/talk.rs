@@ -32,6 +32,8 @@ pub struct TalkPage {
     filled: bool,
     sampling: Sampling,
     most: usize,
+    /// Whether words go through the model's chat template, where it has one.
+    chat: bool,
     /// Whether the model as it is speaks too.
     base: bool,
     /// Adapters that speak, in the order in which they were chosen.
@@ -56,6 +58,7 @@ impl Default for TalkPage {
             filled: false,
             sampling: Sampling { seed: 42, ..Sampling::GREEDY },
             most: 64,
+            chat: true,
             base: true,
             chosen: Vec::new(),
             by_itself: None,
@@ -98,7 +101,7 @@ impl TalkPage {
                     egui::CollapsingHeader::new(title).id_salt("voices").show(ui, |ui| {
                         self.voices(ui, shared);
                         ui.add_space(space::SMALL);
-                        self.drawing(ui);
+                        self.drawing(ui, shared);
                     });
                 });
                 ui.add_space(space::SMALL);
@@ -115,7 +118,7 @@ impl TalkPage {
             // The side first: what is ticked there is what the conversation shows.
             card(&mut b, "Voices", |ui| self.voices(ui, shared));
             b.add_space(space::SMALL);
-            card(&mut b, "Sampling", |ui| self.drawing(ui));
+            card(&mut b, "Sampling", |ui| self.drawing(ui, shared));
             self.conversation(&mut a, shared);
             ui.advance_cursor_after_rect(a.min_rect().union(b.min_rect()));
         });
@@ -201,6 +204,7 @@ impl TalkPage {
 
     fn send(&mut self, ctx: &egui::Context, shared: &Shared) {
         let Some(model) = shared.model.value.clone().filter(|_| self.can_send()) else { return };
+        let model_has_template = model.has_template;
         let device = if shared.run.device.is_empty() { "auto" } else { &shared.run.device };
         if self.speaker.as_ref().is_none_or(|speaker| !speaker.is_of(&model, device)) {
             self.speaker = Some(Speaker::start(ctx, model, device));
@@ -215,9 +219,10 @@ impl TalkPage {
             voices.push(Some(folder.clone()));
             answers.push(Answer::new(self.name(folder), Some(i)));
         }
+        let chat = self.chat && model_has_template;
         let id = self.next;
         self.next += 1;
-        let question = Question { prompt: self.prompt.clone(), voices, sampling: self.sampling, most: self.most };
+        let question = Question { prompt: self.prompt.clone(), chat, voices, sampling: self.sampling, most: self.most };
         if let Some(speaker) = &mut self.speaker {
             speaker.ask(id, question);
         }
@@ -285,7 +290,7 @@ impl TalkPage {
     }
 
     /// How tokens are drawn.
-    fn drawing(&mut self, ui: &mut Ui) {
+    fn drawing(&mut self, ui: &mut Ui, shared: &Shared) {
         let s = &mut self.sampling;
         field(ui, "Temperature", "Randomness: 0 takes the most likely token each time, 1 draws as the model says", |ui| {
             let speed = egui::DragValue::new(&mut s.temperature).range(0.0..=5.0).speed(0.01).max_decimals(2);
@@ -310,6 +315,10 @@ impl TalkPage {
         field(ui, "Most tokens", "An answer ends there, if the model does not end it before", |ui| {
             named(ui.add(egui::DragValue::new(&mut self.most).range(1..=8192)), "Most tokens");
         });
+        if shared.model.value.as_ref().is_some_and(|model| model.has_template) {
+            ui.checkbox(&mut self.chat, "Chat template")
+                .on_hover_text("What you write is put to the model as a person's turn; else it is continued as it stands");
+        }
     }
 
     fn conversation(&mut self, ui: &mut Ui, shared: &mut Shared) {

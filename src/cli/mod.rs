@@ -2,8 +2,10 @@
 
 pub mod app;
 pub mod bench;
+pub mod chat;
 pub mod check;
 pub mod common_args;
+pub mod data;
 pub mod demo;
 pub mod devices;
 pub mod eval;
@@ -29,7 +31,9 @@ static VERSION: LazyLock<String> = LazyLock::new(version);
 const AFTER_HELP: &str = "\
 Examples:
   diablo info --model models/SmolLM2-135M
+  diablo data --model models/SmolLM2-135M --data train.jsonl
   diablo train --model models/SmolLM2-135M --data train.jsonl --out runs/first
+  diablo chat runs/first
   diablo generate --model models/SmolLM2-135M --adapter runs/first --prompt 'Once upon a time'
   diablo eval --model models/SmolLM2-135M --adapter runs/first --data test.jsonl
   diablo export --model models/SmolLM2-135M --adapter runs/first --out merged
@@ -55,6 +59,10 @@ enum Command {
     Train(Box<train::Args>),
     /// Continue a text
     Generate(generate::Args),
+    /// Talk with a model, turn by turn
+    Chat(Box<chat::Args>),
+    /// Show rows token by token: what is learned, what is cut, how long they are
+    Data(Box<data::Args>),
     /// Score a model on rows of text: loss, perplexity, exact match
     Eval(eval::Args),
     /// Write model and adapter as one model that other tools load
@@ -101,6 +109,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::App(args) => app::run(args),
         Command::Train(args) => train::run(*args),
         Command::Generate(args) => generate::run(args),
+        Command::Chat(args) => chat::run(*args),
+        Command::Data(args) => data::run(*args),
         Command::Eval(args) => eval::run(args),
         Command::Export(args) => export::run(args),
         Command::Info(args) => info::run(*args),

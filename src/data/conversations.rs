@@ -59,13 +59,10 @@ fn made(
     place: &str,
 ) -> Result<Chat> {
     let mut chat = Chat { messages: Vec::new(), learned: Vec::new(), tools: tools(map.get(keys.tools), place)?, plain: None, line };
-    if let Some(Value::String(system)) =
-        map.get(columns.name("system")).filter(|_| turns.first().is_none_or(|t| who(t, keys) != Some("system")))
-    {
-        if !system.is_empty() {
-            chat.messages.push(json!({"role": "system", "content": system}));
-            chat.learned.push(false);
-        }
+    let system = map.get(columns.name("system")).and_then(Value::as_str).unwrap_or_default();
+    if !system.is_empty() && turns.first().is_none_or(|turn| who(turn, keys) != Some("system")) {
+        chat.messages.push(json!({"role": "system", "content": system}));
+        chat.learned.push(false);
     }
     if turns.len() > MOST_TURNS {
         let what = format!("the conversation has {} turns, more than {MOST_TURNS}", turns.len());

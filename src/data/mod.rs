@@ -11,7 +11,7 @@
 //! | order | `order.rs` | which sample comes at which position of the run |
 //! | batch | `batch.rs`, `buckets.rs` | fixed shapes, shifted targets, tokens grouped by id |
 //!
-//! `preview.rs` shows rows to a person before a run; `decode.rs` goes the other way, id by id, for generation.
+//! `preview.rs` and `summary.rs` show rows to a person before a run; `decode.rs` goes the other way, id by id, for generation.
 
 pub mod batch;
 pub mod buckets;
@@ -29,6 +29,7 @@ pub mod preview;
 pub mod records;
 pub mod rows;
 pub mod special;
+pub mod summary;
 pub mod template;
 pub mod tokenizer;
 

@@ -68,6 +68,7 @@ struct Uncut {
     skipped: Vec<Range<u32>>,
     /// The row's line in its file; 0 for a window of a text.
     line: usize,
+    file: usize,
 }
 
 /// A row as it is at one sequence length.
@@ -83,6 +84,8 @@ pub struct ShownRow<'a> {
     pub keep: usize,
     /// The row's line in its file, from 1, where rows have lines.
     pub line: Option<usize>,
+    /// Which of the files it is in, from 0.
+    pub file: usize,
 }
 
 impl Preview {
@@ -124,6 +127,7 @@ impl Preview {
             learn_from: s.learn_from as usize,
             skipped: s.skipped,
             line: rows.line(s.row),
+            file: self.found.len(),
             ids: s.ids,
         }));
         self.text |= matches!(rows, Rows::Text(_));
@@ -159,7 +163,7 @@ impl Preview {
         if self.text {
             let (text, window) = (self.rows.first()?, self.window(seq_len));
             let ids = text.ids.get(index * window..(index + 1) * window)?;
-            return Some(ShownRow { ids, learn_from: 1, skipped: &[], keep: window, line: None });
+            return Some(ShownRow { ids, learn_from: 1, skipped: &[], keep: window, line: None, file: 0 });
         }
         let row = self.rows.get(index)?;
         Some(ShownRow {
@@ -167,7 +171,8 @@ impl Preview {
             learn_from: row.learn_from,
             skipped: &row.skipped,
             keep: row.ids.len().min(seq_len),
-            line: Some(row.line),
+            line: (row.line > 0).then_some(row.line),
+            file: row.file,
         })
     }
 

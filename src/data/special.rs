@@ -28,7 +28,8 @@ pub fn training_eos(dir: &Path, tokenizer: &Tokenizer, config_eos: &[u32]) -> Re
     })
 }
 
-/// The ids at which generation stops: those of the model's config, and the one that training puts at the end.
+/// The ids at which generation stops: those of the model's config, the one that training puts at the end, and those of
+/// `generation_config.json`.
 ///
 /// Empty if the checkpoint names none.
 pub fn stop_ids(dir: &Path, tokenizer: &Tokenizer, config_eos: &[u32]) -> Result<Vec<u32>> {
@@ -38,7 +39,25 @@ pub fn stop_ids(dir: &Path, tokenizer: &Tokenizer, config_eos: &[u32]) -> Result
         own => own,
     };
     ids.extend(own.filter(|id| !config_eos.contains(id)));
+    for id in generation_eos(dir)? {
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
     Ok(ids)
+}
+
+/// The end tokens of `generation_config.json`, which may name more than `config.json`: the end of a turn beside that of a document.
+fn generation_eos(dir: &Path) -> Result<Vec<u32>> {
+    let Some(json) = read(dir, "generation_config.json")? else { return Ok(Vec::new()) };
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    let place = || dir.join("generation_config.json").display().to_string();
+    let wrong = |value: &Value| Error::input(place(), format!("eos_token_id must be an id or a list of ids, not {value}"), "");
+    match json.get("eos_token_id") {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(list)) => list.iter().map(|value| id(value).ok_or_else(|| wrong(value))).collect(),
+        Some(value) => Ok(vec![id(value).ok_or_else(|| wrong(value))?]),
+    }
 }
 
 /// The id that may be put before every sample: `bos_token` of `tokenizer_config.json`, else `config_bos`, else
@@ -53,8 +72,8 @@ pub fn training_bos(dir: &Path, tokenizer: &Tokenizer, config_bos: Option<u32>) 
     })
 }
 
-/// The id of the token that `key` names in `file`, as a string or as an object with `content`. No file, no key or null: none.
-fn named(dir: &Path, file: &str, key: &str, tokenizer: &Tokenizer) -> Result<Option<u32>> {
+/// A file's JSON. No file: none.
+fn read(dir: &Path, file: &str) -> Result<Option<Value>> {
     let path = dir.join(file);
     let bytes = match crate::files::read(&path) {
         Ok(bytes) => bytes,
@@ -64,8 +83,14 @@ fn named(dir: &Path, file: &str, key: &str, tokenizer: &Tokenizer) -> Result<Opt
     if is_lfs_pointer(&bytes) {
         return Err(lfs_error(&path));
     }
-    let place = || path.display().to_string();
-    let json: Value = serde_json::from_slice(&bytes).map_err(|e| Error::input(place(), format!("not JSON: {e}"), "download it again"))?;
+    let fault = |e| Error::input(path.display().to_string(), format!("not JSON: {e}"), "download it again");
+    serde_json::from_slice(&bytes).map(Some).map_err(fault)
+}
+
+/// The id of the token that `key` names in `file`, as a string or as an object with `content`. No file, no key or null: none.
+fn named(dir: &Path, file: &str, key: &str, tokenizer: &Tokenizer) -> Result<Option<u32>> {
+    let Some(json) = read(dir, file)? else { return Ok(None) };
+    let place = || dir.join(file).display().to_string();
     let token = match json.get(key) {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(token)) => token.as_str(),
@@ -110,6 +135,10 @@ mod tests {
         assert_eq!(eos(&[7, 8]).unwrap(), 2);
         assert_eq!(stop_ids(dir.path(), &t, &[7, 8]).unwrap(), [7, 8, 2]);
         assert_eq!(stop_ids(dir.path(), &t, &[7, 2]).unwrap(), [7, 2]);
+        write("generation_config.json", r#"{"eos_token_id":[2,9]}"#);
+        assert_eq!(stop_ids(dir.path(), &t, &[7]).unwrap(), [7, 2, 9]);
+        write("generation_config.json", r#"{"eos_token_id":"x"}"#);
+        assert!(stop_ids(dir.path(), &t, &[7]).unwrap_err().to_string().contains("eos_token_id must be"));
         for (text, said) in [
             (r#"{"eos_token":"<end>"}"#, "\"<end>\", which"),
             (r#"{"eos_token":5}"#, "must be a string, not 5"),

@@ -1,5 +1,6 @@
 //! Text to ids and back, by the checkpoint's own `tokenizer.json`.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use tokenizers::models::ModelWrapper;
@@ -83,15 +84,17 @@ impl Tokenizer {
     }
 
     /// As [`encode`](Self::encode), with the bytes of the text that each id stands for. An id for white space alone has at least one.
-    pub fn encode_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<(usize, usize)>)> {
+    pub fn encode_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>)> {
         let (mut ids, mut offsets, mut from) = (Vec::new(), Vec::new(), 0);
         for piece in pieces(text, PIECE) {
             if !piece.is_empty() {
                 let encoding = self.inner.encode(piece, false).map_err(|e| self.error(format!("cannot tokenise: {e}")))?;
                 ids.extend_from_slice(encoding.get_ids());
                 // Tokenizers that trim white space off their offsets leave nothing of a token that is nothing else.
-                let widened =
-                    |(start, end): &(usize, usize)| (from + if start == end { start.saturating_sub(1) } else { *start }, from + end);
+                let widened = |(start, end): &(usize, usize)| {
+                    let start = if start == end { start.saturating_sub(1) } else { *start };
+                    from + start..from + end
+                };
                 offsets.extend(encoding.get_offsets().iter().map(widened));
             }
             from += piece.len();

@@ -79,6 +79,11 @@ impl Decoder {
         self.voices[self.active].reset();
     }
 
+    /// Forgets all but the first `tokens` of the text so far.
+    pub fn keep(&mut self, tokens: usize) {
+        self.voices[self.active].keep(tokens);
+    }
+
     /// Tokens that still fit.
     pub fn room(&self) -> usize {
         self.voices[self.active].room()

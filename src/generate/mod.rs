@@ -1,5 +1,6 @@
 //! Text from a model: decoding with a cache of keys and values, and how the next token is drawn.
 
+pub mod chat;
 pub mod decoder;
 pub mod sample;
 pub mod together;

@@ -5,12 +5,13 @@
 use super::{Decoder, Sampler, Sampling};
 use crate::adapter::AdapterFile;
 use crate::adapter::files::CONFIG_FILE as ADAPTER_FILE;
-use crate::data::{DecodeStream, Tokenizer, stop_ids};
+use crate::data::{ChatTemplate, DecodeStream, Tokenizer, stop_ids};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Source;
 use crate::train::run_folder::CONFIG_FILE as RUN_FILE;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use web_time::Instant;
 
@@ -25,6 +26,9 @@ pub type Voice = Option<PathBuf>;
 pub struct Question {
     /// The text that is continued.
     pub prompt: String,
+    /// Whether the model's chat template writes it as a person's turn, so that the answer is the assistant's.
+    #[serde(default)]
+    pub chat: bool,
     /// Who continues it.
     pub voices: Vec<Voice>,
     /// How tokens are drawn; every voice begins its own stream of the same seed.
@@ -64,6 +68,7 @@ pub struct Together<'a> {
     tokenizer: &'a Tokenizer,
     stop: Vec<u32>,
     begin: Vec<u32>,
+    template: Option<ChatTemplate>,
     loaded: Option<(Decoder, usize)>,
     adapters: Vec<Added>,
 }
@@ -95,7 +100,7 @@ impl<'a> Together<'a> {
     pub fn new(device: Device, source: &'a Source, tokenizer: &'a Tokenizer) -> Result<Self> {
         let stop = stop_ids(&source.folder, tokenizer, &source.config.eos_token_id)?;
         let begin = tokenizer.begin()?;
-        Ok(Self { device, source, tokenizer, stop, begin, loaded: None, adapters: Vec::new() })
+        Ok(Self { device, source, tokenizer, stop, begin, template: None, loaded: None, adapters: Vec::new() })
     }
 
     /// Answers a question. `say` gets every part with the voice's place in the question, and ends all of it by returning false.
@@ -123,7 +128,7 @@ impl<'a> Together<'a> {
         say: &mut dyn FnMut(usize, Part) -> bool,
         breath: impl AsyncFn(),
     ) -> Result<()> {
-        let ids = self.tokenizer.encode(&question.prompt)?;
+        let ids = self.tokenizer.encode(&self.written(question)?)?;
         if ids.is_empty() {
             return Err(Error::usage("the prompt has no tokens", "write some text to continue"));
         }
@@ -151,7 +156,7 @@ impl<'a> Together<'a> {
                     }
                 },
             };
-            let prompt = if begins(voice.as_deref()) { [&self.begin[..], &ids].concat() } else { ids.clone() };
+            let prompt = if !question.chat && begins(voice.as_deref()) { [&self.begin[..], &ids].concat() } else { ids.clone() };
             speeches.push(self.open(place, number, &prompt, question.sampling).await?);
         }
         while !speeches.is_empty() {
@@ -167,6 +172,21 @@ impl<'a> Together<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The text that voices go on from.
+    fn written(&mut self, question: &Question) -> Result<String> {
+        if !question.chat {
+            return Ok(question.prompt.clone());
+        }
+        if self.template.is_none() {
+            self.template = ChatTemplate::of_model(&self.source.folder)?;
+        }
+        let template = self
+            .template
+            .as_ref()
+            .ok_or_else(|| Error::input(self.source.folder.display().to_string(), "the model has no chat template", "ask without one"))?;
+        template.render(&[json!({"role": "user", "content": question.prompt})], None, true)
     }
 
     /// Loads the model, or loads it again where a longer text than before needs room.

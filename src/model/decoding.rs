@@ -62,6 +62,11 @@ impl Decoding {
         self.length = 0;
     }
 
+    /// Forgets all but the first `tokens` of the text so far.
+    pub fn keep(&mut self, tokens: usize) {
+        self.length = self.length.min(tokens);
+    }
+
     /// Tokens that still fit.
     pub fn room(&self) -> usize {
         self.capacity - self.length

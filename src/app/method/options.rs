@@ -6,6 +6,8 @@ use crate::app::platform::{self, Ask};
 use crate::app::shared::{Command, Shared, View};
 use crate::app::theme::{space, tokens};
 use crate::app::trouble;
+use crate::data::{Format, TrainOn};
+use crate::train::RunConfig;
 use crate::train::choice::Choice;
 use crate::train::config::{PROJECTIONS, WeightsFormat};
 use crate::train::schedule::ScheduleKind;
@@ -255,6 +257,10 @@ fn more(ui: &mut Ui, shared: &mut Shared) {
             }
         });
     });
+    if rows_as(ui, run) {
+        shared.read_rows(ui.ctx());
+    }
+    let run = &mut shared.run;
     ui.checkbox(&mut run.gradient_checkpointing, "Recompute activations").on_hover_text("Takes less memory and more time");
     ui.checkbox(&mut run.packing, "Pack short rows")
         .on_hover_text("Several rows share a sequence, each seeing itself alone: nothing is padded");
@@ -262,6 +268,40 @@ fn more(ui: &mut Ui, shared: &mut Shared) {
     if ui.checkbox(&mut shuffled, "Shuffle rows").changed() {
         run.no_shuffle = !shuffled;
     }
+}
+
+/// What rows are, and what is learned of them. True where they are to be read again.
+fn rows_as(ui: &mut Ui, run: &mut RunConfig) -> bool {
+    let before = (run.data_format, run.train_on);
+    field(ui, "Rows", "The format of the rows; automatic: told by the first one", |ui| {
+        ComboBox::from_id_salt("format").selected_text(run.data_format.name()).width(160.0).show_ui(ui, |ui| {
+            for format in Format::WORDS.iter().filter_map(|word| Format::from_word(word)) {
+                ui.selectable_value(&mut run.data_format, format, format.name());
+            }
+        });
+    });
+    field(ui, "Learned", "Which parts of a conversation, or of prompt and completion, are learned", |ui| {
+        let name = |part: TrainOn| match part {
+            TrainOn::Assistant => "what the assistant says",
+            TrainOn::Last => "its last turn",
+            TrainOn::All => "everything",
+        };
+        ComboBox::from_id_salt("learned").selected_text(name(run.train_on)).width(160.0).show_ui(ui, |ui| {
+            for part in [TrainOn::Assistant, TrainOn::Last, TrainOn::All] {
+                ui.selectable_value(&mut run.train_on, part, name(part));
+            }
+        });
+    });
+    let mut left = false;
+    field(
+        ui,
+        "Chat template",
+        "auto: the model's, for conversations and instructions; model: for prompt and completion too; none; or a file",
+        |ui| {
+            left = ui.add(TextEdit::singleline(&mut run.chat_template).desired_width(160.0)).lost_focus();
+        },
+    );
+    left || before != (run.data_format, run.train_on)
 }
 
 /// The button that begins the run. `sound`: the options fit the model.

@@ -55,6 +55,17 @@ impl Chatting {
         self.template.as_deref()
     }
 
+    /// The template, taken out; none where there is none.
+    ///
+    /// # Errors
+    /// Where the model has one that cannot be used.
+    pub fn into_template(self) -> Result<Option<ChatTemplate>> {
+        match (&self.fault, self.template) {
+            (Some(fault), _) => Err(Error::input(fault.place(), fault.what(), fault.hint().unwrap_or_default())),
+            (None, template) => Ok(template.map(Arc::unwrap_or_clone)),
+        }
+    }
+
     /// A row of two texts as a conversation, where it is to be one.
     fn pair(&self, row: &Row) -> Option<(&ChatTemplate, Chat)> {
         let template = self.template().filter(|_| self.pairs && !row.prompt.is_empty())?;

@@ -61,8 +61,8 @@ pub(super) fn tokens(template: &ChatTemplate, chat: &Chat, tokenizer: &Tokenizer
         let spans = if template.generation { row.marked(blocks, train_on) } else { row.found(&text, train_on) };
         let spans = spans.map_err(in_row)?;
         for span in &spans {
-            let first = offsets.partition_point(|(_, end)| *end <= span.start);
-            let mut last = offsets.partition_point(|(start, _)| *start < span.end);
+            let first = offsets.partition_point(|token| token.end <= span.start);
+            let mut last = offsets.partition_point(|token| token.start < span.end);
             if !template.generation {
                 last = without_tail(tokenizer, &ids, &offsets, &text, first..last);
             }
@@ -73,8 +73,8 @@ pub(super) fn tokens(template: &ChatTemplate, chat: &Chat, tokenizer: &Tokenizer
 }
 
 /// The end of a turn without the white space behind the special token that ends it.
-fn without_tail(tokenizer: &Tokenizer, ids: &[u32], offsets: &[(usize, usize)], text: &str, tokens: Range<usize>) -> usize {
-    let blank = |at: usize| text.get(offsets[at].0..offsets[at].1).is_some_and(|part| part.trim().is_empty());
+fn without_tail(tokenizer: &Tokenizer, ids: &[u32], offsets: &[Range<usize>], text: &str, tokens: Range<usize>) -> usize {
+    let blank = |at: usize| text.get(offsets[at].clone()).is_some_and(|part| part.trim().is_empty());
     let mut end = tokens.end;
     while end > tokens.start && blank(end - 1) && !tokenizer.is_special(ids[end - 1]) {
         end -= 1;
@@ -118,9 +118,9 @@ impl Conversation<'_> {
 
     /// The assistant's turns that are to be learned.
     fn turns(&self, train_on: TrainOn) -> Vec<usize> {
-        let all = (0..self.messages.len()).filter(|i| is_assistant(&self.messages[*i]) && self.chat.learned.get(*i) != Some(&false));
+        let mut all = (0..self.messages.len()).filter(|i| is_assistant(&self.messages[*i]) && self.chat.learned.get(*i) != Some(&false));
         match train_on {
-            TrainOn::Last => all.last().into_iter().collect(),
+            TrainOn::Last => all.next_back().into_iter().collect(),
             _ => all.collect(),
         }
     }
