@@ -76,7 +76,7 @@ fn check(name: &str, device_name: &str) {
     let dir = tempfile::tempdir().expect("a folder");
     let mut run = RunConfig {
         model: base.join("model"),
-        data: base.join("train.jsonl"),
+        data: base.join("train.jsonl").into(),
         out: dir.path().join("run"),
         method: Method::Lora,
         rank: number("rank") as usize,
@@ -189,7 +189,7 @@ fn variants_start_at_the_base() {
     let first = |name: &str, run: RunConfig| {
         let run = RunConfig {
             model: base.join("model"),
-            data: base.join("train.jsonl"),
+            data: base.join("train.jsonl").into(),
             out: dir.path().join(name),
             method: Method::Lora,
             rank: 4,
@@ -231,7 +231,7 @@ fn variants_resume_to_the_bit() {
     ] {
         let run = |folder: &str| RunConfig {
             model: base.join("model"),
-            data: base.join("train.jsonl"),
+            data: base.join("train.jsonl").into(),
             out: dir.path().join(format!("{name}-{folder}")),
             method: Method::Lora,
             rank: 4,
