@@ -547,7 +547,7 @@ fn adapters_of_others() {
         // A step with a rate of next to nothing stays where the other program left off.
         let run = RunConfig {
             model: model.clone(),
-            data: shared.join(DATA),
+            data: shared.join(DATA).into(),
             out: dir.path().join(format!("run-{name}")),
             method,
             init_adapter: Some(path),
