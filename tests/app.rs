@@ -214,6 +214,15 @@ fn a_person_looks_at_rows_and_sets_blocks() {
     app.get_by_label("LoRA").click();
     app.run_steps(3);
     assert_eq!(app.state().shared.run.method, Method::Lora);
+    app.state_mut().shared.run.rank = 5;
+    app.get_by_label("DoRA").click();
+    app.run_steps(3);
+    assert!(app.state().shared.run.dora);
+    // Six layers of rank 5 and a length for each output.
+    settle(&mut app, "48,128");
+    picture(&mut app, "method-dora-dark");
+    app.get_by_label("PiSSA").click();
+    settle(&mut app, "\"DoRA\" and \"PiSSA\" exclude each other");
 }
 
 /// Frames until a text can be read somewhere.

@@ -1,10 +1,11 @@
 //! What diablo writes for other tools, read back: adapters, merged folders, whole models. Here in Rust against plain sums from the
 //! files; and, where Python with transformers and peft is found, by those (`interop/check_exports.py`).
 
+mod common;
+
+use common::{apart, json_file, logits, python};
 use diablo::adapter::{AdapterFile, Kind, MODULES};
 use diablo::data::Tokenizer;
-use diablo::device::Device;
-use diablo::generate::Decoder;
 use diablo::model::{Checkpoint, Dtype, SafetensorsFile, Source, TensorSpec, TensorView, write_safetensors};
 use diablo::train::blocks::Blocks;
 use diablo::train::config::{Init, Method};
@@ -145,23 +146,6 @@ fn run_is_diablo(adapter: &AdapterFile) -> bool {
     matches!(adapter.spec.kind, Kind::Diablo { .. })
 }
 
-fn logits(source: &Source, adapter: Option<&AdapterFile>, prompts: &[Vec<u32>]) -> Vec<f32> {
-    let mut decoder = pollster::block_on(Decoder::new(&Device::Cpu, source, adapter, 64, &mut |_, _| ())).expect("decoder");
-    let mut one = |ids: &Vec<u32>| {
-        decoder.reset();
-        pollster::block_on(decoder.feed(ids)).expect("logits")
-    };
-    prompts.iter().flat_map(&mut one).collect()
-}
-
-/// The largest difference, in parts of the largest value.
-fn apart(got: &[f32], want: &[f32]) -> f64 {
-    assert_eq!(got.len(), want.len());
-    let largest = want.iter().fold(0f32, |m, x| m.max(x.abs()));
-    assert!(largest > 0.0 && got.iter().all(|x| x.is_finite()));
-    f64::from(got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max)) / f64::from(largest)
-}
-
 /// Half of the distance between neighbouring numbers of a type, around `x`.
 fn rounding(x: f64, dtype: Dtype) -> f64 {
     let (relative, smallest) = match dtype {
@@ -206,14 +190,10 @@ fn delta(file: &SafetensorsFile, config: &Value, path: &str, d_out: usize, d_in:
     Some(all)
 }
 
-fn config_json(folder: &Path, name: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(folder.join(name)).expect(name)).expect("JSON")
-}
-
 /// The keys that peft's own loader needs, with their types, and none that it does not know.
 fn check_adapter(work: &Work, name: &str, run: &RunConfig) {
     let folder = work.path(name);
-    let config = config_json(&folder, "adapter_config.json");
+    let config = json_file(&folder, "adapter_config.json");
     assert_eq!(config["task_type"], "CAUSAL_LM");
     assert_eq!(config["bias"], "none");
     assert_eq!(config["inference_mode"], true);
@@ -265,9 +245,9 @@ fn check_adapter(work: &Work, name: &str, run: &RunConfig) {
 fn check_merged(work: &Work, name: &str, folder: &str, dtype: Option<Dtype>) {
     let (base, merged) = (&work.base, Source::open(&work.path(folder)).expect("merged model"));
     let written = dtype.unwrap_or(base.dtype());
-    let config = config_json(&work.path(name), "adapter_config.json");
+    let config = json_file(&work.path(name), "adapter_config.json");
     let file = SafetensorsFile::open(&work.path(name).join("adapter_model.safetensors")).expect("adapter");
-    let (mut before, mut after) = (config_json(&base.folder, "config.json"), config_json(&work.path(folder), "config.json"));
+    let (mut before, mut after) = (json_file(&base.folder, "config.json"), json_file(&work.path(folder), "config.json"));
     let key = if before.get("dtype").is_some() { "dtype" } else { "torch_dtype" };
     let named =
         ["float32", "bfloat16", "float16"][[Dtype::F32, Dtype::BF16, Dtype::F16].iter().position(|d| *d == written).expect("known")];
@@ -435,20 +415,6 @@ fn base_in_shards() {
     assert!(again.expect_err("refused").to_string().contains("not empty"));
 }
 
-/// A Python that has what the script imports. One that was named must.
-fn python() -> Option<String> {
-    let named = std::env::var("DIABLO_PYTHON").ok().filter(|p| !p.is_empty());
-    let python = named.clone().unwrap_or_else(|| "python3".into());
-    let probe =
-        "import importlib.util as u, sys; sys.exit(not all(u.find_spec(m) for m in ['torch', 'transformers', 'peft', 'safetensors']))";
-    let found = Command::new(&python).args(["-c", probe]).output().is_ok_and(|o| o.status.success());
-    assert!(found || named.is_none(), "DIABLO_PYTHON={python} does not start, or has no torch, transformers, peft and safetensors");
-    if !found {
-        println!("skipped: no Python with transformers and peft");
-    }
-    found.then_some(python)
-}
-
 fn check_exports<'a>(python: &str, works: impl Iterator<Item = &'a Work>) {
     let mut command = Command::new(python);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/check_exports.py"));
@@ -515,73 +481,4 @@ fn variants_of_lora_through_peft() {
             assert_eq!((&ours.spec, &ours.tensors), (&theirs.spec, &theirs.tensors), "{name}");
         }
     }
-}
-
-/// What peft and the method's authors write: read, spoken with, trained on, merged; what cannot be read is refused by name.
-#[test]
-fn adapters_of_others() {
-    let Some(shared) = shared() else { return };
-    let Some(python) = python() else { return };
-    let dir = tempfile::tempdir().expect("a folder");
-    let model = shared.join(MODELS[0]);
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/make_adapters.py");
-    let output = Command::new(python).arg(script).arg(&model).arg(dir.path()).env("HF_HUB_OFFLINE", "1").output().expect("Python starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let expected = config_json(dir.path(), "logits.json");
-    let ids: Vec<u32> = expected["ids"].as_array().expect("ids").iter().map(|x| x.as_u64().expect("an id") as u32).collect();
-    let base = Source::open(&model).expect("model");
-    for (name, method) in
-        [("lora", Method::Lora), ("rslora", Method::Lora), ("four.chkpt", Method::Diablo), ("padded.chkpt", Method::Diablo)]
-    {
-        let path = dir.path().join(name);
-        let adapter = AdapterFile::open(&path, &base.config).expect("an adapter");
-        let listed = expected["logits"][name.trim_end_matches(".chkpt")].as_array().expect("logits");
-        let wanted: Vec<f32> = listed.iter().map(|x| x.as_f64().expect("a number") as f32).collect();
-        let prompt = [ids.clone()];
-        let off = apart(&logits(&base, Some(&adapter), &prompt), &wanted);
-        let merged = dir.path().join(format!("merged-{name}"));
-        write_merged(&base, base.checkpoint().expect("a checkpoint"), &adapter, &merged, None).expect("merged");
-        let off_merged = apart(&logits(&Source::open(&merged).expect("merged model"), None, &prompt), &wanted);
-        println!("  {name}: logits {off:.1e} of the largest from PyTorch's, merged {off_merged:.1e}");
-        assert!(off < 1e-4 && off_merged < 1e-4, "{name}");
-        // A step with a rate of next to nothing stays where the other program left off.
-        let run = RunConfig {
-            model: model.clone(),
-            data: shared.join(DATA).into(),
-            out: dir.path().join(format!("run-{name}")),
-            method,
-            init_adapter: Some(path),
-            steps: Some(1),
-            seq_len: 64,
-            lr: Some(1e-12),
-            device: "cpu".into(),
-            ..RunConfig::default()
-        };
-        let out = run.out.clone();
-        Trainer::prepare(run, &mut |_| ()).expect("a run").run(&mut |_| (), &|| false).expect("runs");
-        let after = AdapterFile::open(&out, &base.config).expect("adapter");
-        assert_eq!(after.spec.kind, adapter.spec.kind, "{name}");
-        for (a, b) in after.tensors.iter().zip(&adapter.tensors) {
-            assert_eq!(a.name, b.name);
-            assert!(a.values.iter().zip(&b.values).all(|(a, b)| (a - b).abs() < 1e-6), "{name}: {} was begun anew", a.name);
-        }
-    }
-    for (name, what) in [
-        ("rank_pattern", "rank_pattern"),
-        ("alpha_pattern", "alpha_pattern"),
-        ("modules_to_save", "modules_to_save"),
-        ("init_lora_weights", "init_lora_weights"),
-        ("bias", "bias"),
-        ("harm.chkpt", "system"),
-        ("whole-numbers.chkpt", "torch.LongStorage"),
-        ("strides.chkpt", "contiguous"),
-        ("nested.chkpt", "holds something at \"a\""),
-        ("stranger.chkpt", "score.weight"),
-        ("old.chkpt", "no zip archive"),
-    ] {
-        let error = AdapterFile::open(&dir.path().join(name), &base.config).expect_err(name);
-        println!("  {name}: {error}");
-        assert!(error.to_string().contains(what), "{name}: {error}");
-    }
-    assert!(!dir.path().join("was-run").exists());
 }

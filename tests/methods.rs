@@ -7,7 +7,7 @@ use diablo::device::Device;
 use diablo::generate::Decoder;
 use diablo::model::weights::Site;
 use diablo::model::{SafetensorsFile, Source};
-use diablo::train::config::{Init, Method};
+use diablo::train::config::{Init, Method, WeightsFormat};
 use diablo::train::schedule::ScheduleKind;
 use diablo::train::{Event, RunConfig, Trainer, resolve};
 use serde_json::Value;
@@ -210,6 +210,9 @@ fn variants_start_at_the_base() {
         loss.expect("a step")
     };
     let plain = first("plain", RunConfig::default());
+    let nf4 = |dora: bool| RunConfig { weights: Some(WeightsFormat::Nf4), dora, ..RunConfig::default() };
+    let (rounded, lengths) = (first("plain-nf4", nf4(false)), first("dora-nf4", nf4(true)));
+    assert!((lengths / rounded - 1.0).abs() < 1e-5 && rounded != plain, "the lengths are those of the weights as they are held");
     for (name, run) in [
         ("dora", RunConfig { dora: true, ..RunConfig::default() }),
         ("dora-recomputed", RunConfig { dora: true, gradient_checkpointing: true, ..RunConfig::default() }),

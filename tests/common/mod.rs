@@ -1,6 +1,10 @@
 //! The program as a person starts it.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
+use diablo::adapter::AdapterFile;
+use diablo::device::Device;
+use diablo::generate::Decoder;
+use diablo::model::Source;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -88,4 +92,41 @@ pub fn losses(out: &Path) -> Vec<String> {
     let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
     let lines = metrics.lines().map(|l| serde_json::from_str::<Value>(l).expect("a line of metrics"));
     lines.map(|m| format!("{} {} {} {}", m["step"], m["loss"], m["grad_norm"], m["eval_loss"])).collect()
+}
+
+/// The logits of what follows each prompt, one after the other, on the CPU.
+pub fn logits(source: &Source, adapter: Option<&AdapterFile>, prompts: &[Vec<u32>]) -> Vec<f32> {
+    let mut decoder = pollster::block_on(Decoder::new(&Device::Cpu, source, adapter, 64, &mut |_, _| ())).expect("decoder");
+    let mut one = |ids: &Vec<u32>| {
+        decoder.reset();
+        pollster::block_on(decoder.feed(ids)).expect("logits")
+    };
+    prompts.iter().flat_map(&mut one).collect()
+}
+
+/// The largest difference, in parts of the largest value.
+pub fn apart(got: &[f32], want: &[f32]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    let largest = want.iter().fold(0f32, |m, x| m.max(x.abs()));
+    assert!(largest > 0.0 && got.iter().all(|x| x.is_finite()));
+    f64::from(got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max)) / f64::from(largest)
+}
+
+/// A file of JSON in a folder.
+pub fn json_file(folder: &Path, name: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(folder.join(name)).expect(name)).expect("JSON")
+}
+
+/// A Python that has what the script imports. One that was named must.
+pub fn python() -> Option<String> {
+    let named = std::env::var("DIABLO_PYTHON").ok().filter(|p| !p.is_empty());
+    let python = named.clone().unwrap_or_else(|| "python3".into());
+    let probe =
+        "import importlib.util as u, sys; sys.exit(not all(u.find_spec(m) for m in ['torch', 'transformers', 'peft', 'safetensors']))";
+    let found = Command::new(&python).args(["-c", probe]).output().is_ok_and(|o| o.status.success());
+    assert!(found || named.is_none(), "DIABLO_PYTHON={python} does not start, or has no torch, transformers, peft and safetensors");
+    if !found {
+        println!("skipped: no Python with transformers and peft");
+    }
+    found.then_some(python)
 }
