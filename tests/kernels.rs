@@ -58,7 +58,7 @@ fn a_wrong_number_is_noticed() {
 }
 
 /// Kernel, text of its shader, what stands there instead.
-const FAULTS: [(&str, &str, &str); 21] = [
+const FAULTS: [(&str, &str, &str); 25] = [
     ("weight_norm", "params.first_row + row", "row"),
     ("scale_columns", "m[o] / norms[o]", "m[o]"),
     ("magnitude_grad", "sum / norms[o]", "sum"),
@@ -75,6 +75,10 @@ const FAULTS: [(&str, &str, &str); 21] = [
     ("embedding", "id - params.first_row >= params.rows", "false"),
     ("cross_entropy", "i == goal", "i == 0u"),
     ("rms_norm", " + params.eps", ""),
+    ("rms_norm", "params.offset + w[i]", "w[i]"),
+    ("rms_norm_grad", "params.offset + w[i]", "w[i]"),
+    ("glu", "GELU_CUBE * x * x * x", "0.0"),
+    ("glu_grad", "3.0 * GELU_CUBE", "GELU_CUBE"),
     // A diverged run would look well.
     ("cross_entropy", "return x;", ""),
     ("adamw", "|| scale < 0.0", ""),

@@ -1,6 +1,8 @@
 //! LoRA's variants against what peft computed (`data/methods`, made by `interop/make_methods.py`): losses, gradient norms, the trained
 //! adapter and its logits, on both executors. The model and its rows are those of `../shared/reference/llama-lora`.
 
+mod common;
+
 use diablo::adapter::files::{Tensor, tensor_list};
 use diablo::adapter::{AdapterFile, Kind};
 use diablo::device::Device;
@@ -260,23 +262,7 @@ fn variants_resume_to_the_bit() {
     }
 }
 
-/// The software Vulkan driver's name, if there is a driver at all.
-fn gpu() -> Option<String> {
-    let name = diablo::device::gpu::adapters::list().first().map(|a| a.name.clone());
-    if name.is_none() {
-        println!("skipped: no Vulkan adapter");
-    }
-    name
-}
-
-macro_rules! cases {
-    ($($test:ident: $name:literal),+ $(,)?) => {
-        mod cpu { $(#[test] fn $test() { super::check($name, "cpu"); })+ }
-        mod gpu { $(#[test] fn $test() { if let Some(gpu) = super::gpu() { super::check($name, &gpu); } })+ }
-    };
-}
-
-cases! {
+crate::on_both! {
     lora_plus: "lora-plus",
     dora: "dora",
     dora_with_lora_plus: "dora-plus",

@@ -1,5 +1,7 @@
 //! Every case that PyTorch computed (`../shared/reference`, and `data`, which `interop/make_references.py` makes): logits, losses, gradient norms, greedy tokens, the trained adapter.
 
+mod common;
+
 use diablo::adapter::AdapterFile;
 use diablo::data::{Tokenizer, training_eos};
 use diablo::device::Device;
@@ -219,23 +221,7 @@ fn initial_adapter(case: &Path, at: &Path, run: &RunConfig, config: &ModelConfig
     folder
 }
 
-/// The software Vulkan driver's name, if there is a driver at all.
-fn gpu() -> Option<String> {
-    let name = diablo::device::gpu::adapters::list().first().map(|a| a.name.clone());
-    if name.is_none() {
-        println!("skipped: no Vulkan adapter");
-    }
-    name
-}
-
-macro_rules! cases {
-    ($($test:ident: $name:literal),+ $(,)?) => {
-        mod cpu { $(#[test] fn $test() { super::check($name, "cpu"); })+ }
-        mod gpu { $(#[test] fn $test() { if let Some(gpu) = super::gpu() { super::check($name, &gpu); } })+ }
-    };
-}
-
-cases! {
+crate::on_both! {
     llama_diablo: "llama-diablo",
     llama_lora: "llama-lora",
     llama_full: "llama-full",

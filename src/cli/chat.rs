@@ -1,6 +1,6 @@
 //! `diablo chat`
 
-use super::common_args::{DeviceArgs, open_adapter, word};
+use super::common_args::{DeviceArgs, SamplingArgs, check_sampling, open_adapter, word};
 use super::output::{self, Reader, complain};
 use super::progress::{Look, Reporter};
 use crate::data::template::chatting::AUTO;
@@ -73,18 +73,8 @@ pub struct Args {
     #[arg(long, value_name = "T")]
     context: Option<usize>,
 
-    /// Randomness: 0 takes the most likely token each time, 1 draws as the model says
-    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true, help_heading = "Sampling")]
-    temperature: f32,
-    /// Draw from the K most likely tokens; 0: from all
-    #[arg(long, value_name = "K", default_value_t = 0, help_heading = "Sampling")]
-    top_k: usize,
-    /// Draw from the most likely tokens that together have this probability
-    #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true, help_heading = "Sampling")]
-    top_p: f32,
-    /// Seed: the same one gives the same answers
-    #[arg(long, value_name = "N", default_value_t = 42, help_heading = "Sampling")]
-    seed: u64,
+    #[command(flatten)]
+    sampling: SamplingArgs,
 
     #[command(flatten)]
     device: DeviceArgs,
@@ -103,7 +93,7 @@ const LONGEST_LINE: usize = 1 << 20;
 /// # Errors
 /// Where the model cannot be loaded. What goes wrong with one line is said, and the next one is read.
 pub fn run(args: Args) -> Result<ExitCode> {
-    let sampling = Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p, seed: args.seed };
+    let sampling = args.sampling.sampling()?;
     check(&sampling, args.max_new_tokens)?;
     let adapter = args.run.clone().or(args.adapter.clone());
     let stored = adapter.as_deref().map(stored).transpose()?.flatten();
@@ -161,11 +151,8 @@ fn stored(folder: &Path) -> Result<Option<RunConfig>> {
 }
 
 fn check(sampling: &Sampling, most: usize) -> Result<()> {
-    let must = |ok: bool, what: String, rule: &str| if ok { Ok(()) } else { Err(Error::usage(format!("{what}: must be {rule}"), "")) };
-    let Sampling { temperature, top_p, .. } = sampling;
-    must(temperature.is_finite() && *temperature >= 0.0, format!("--temperature {temperature}"), "0 or more")?;
-    must(*top_p > 0.0 && *top_p <= 1.0, format!("--top-p {top_p}"), "above 0 and at most 1")?;
-    must(most > 0, format!("--max-new-tokens {most}"), "at least 1")
+    check_sampling(sampling)?;
+    if most == 0 { Err(Error::usage("--max-new-tokens 0: must be at least 1", "")) } else { Ok(()) }
 }
 
 /// Whether there is more to come.

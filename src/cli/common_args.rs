@@ -4,6 +4,7 @@ use super::output;
 use crate::adapter::AdapterFile;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::generate::Sampling;
 use crate::model::ModelConfig;
 use crate::train::choice::Choice;
 use clap::Args;
@@ -62,6 +63,46 @@ pub fn set_threads(threads: Option<usize>) -> Result<()> {
     }
     let refused = |e: rayon::ThreadPoolBuildError| Error::device(format!("{n} threads cannot be started: {e}"), "use fewer --threads");
     rayon::ThreadPoolBuilder::new().num_threads(n).build_global().map_err(refused)
+}
+
+/// How tokens are drawn.
+#[derive(Debug, Clone, Args)]
+pub struct SamplingArgs {
+    /// Randomness: 0 takes the most likely token each time, 1 draws as the model says
+    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true, help_heading = "Sampling")]
+    temperature: f32,
+    /// Draw from the K most likely tokens; 0: from all
+    #[arg(long, value_name = "K", default_value_t = 0, help_heading = "Sampling")]
+    top_k: usize,
+    /// Draw from the most likely tokens that together have this probability
+    #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true, help_heading = "Sampling")]
+    top_p: f32,
+    /// Seed: the same one gives the same text
+    #[arg(long, value_name = "N", default_value_t = 42, help_heading = "Sampling")]
+    seed: u64,
+}
+
+impl SamplingArgs {
+    /// The options as they are drawn with.
+    ///
+    /// # Errors
+    /// As [`check_sampling`].
+    pub fn sampling(&self) -> Result<Sampling> {
+        let Self { temperature, top_k, top_p, seed } = *self;
+        let sampling = Sampling { temperature, top_k, top_p, seed };
+        check_sampling(&sampling).map(|()| sampling)
+    }
+}
+
+/// Refuses what no token can be drawn with.
+///
+/// # Errors
+/// Names the option.
+pub fn check_sampling(sampling: &Sampling) -> Result<()> {
+    let must = |ok: bool, what: String, rule: &str| if ok { Ok(()) } else { Err(Error::usage(format!("{what}: must be {rule}"), "")) };
+    let Sampling { temperature, top_p, .. } = sampling;
+    must(temperature.is_finite() && *temperature >= 0.0, format!("--temperature {temperature}"), "0 or more")?;
+    must(*top_p > 0.0 && *top_p <= 1.0, format!("--top-p {top_p}"), "above 0 and at most 1")
 }
 
 /// What a command prints.

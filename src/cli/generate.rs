@@ -1,11 +1,11 @@
 //! `diablo generate`
 
-use super::common_args::{DeviceArgs, OutputArgs, open_adapter, say, word};
+use super::common_args::{DeviceArgs, OutputArgs, SamplingArgs, open_adapter, say, word};
 use super::output::{self, Reader};
 use super::progress::{Look, Reporter};
 use crate::data::{Tokenizer, stop_ids};
 use crate::error::{Error, Result};
-use crate::generate::{Decoder, Sampler, Sampling};
+use crate::generate::{Decoder, Sampler};
 use crate::model::Source;
 use crate::train::Event;
 use crate::train::choice::choice;
@@ -60,18 +60,8 @@ pub struct Args {
     #[arg(long, value_parser = word::<Begin>(), default_value = "auto")]
     begin_token: Begin,
 
-    /// Randomness: 0 takes the most likely token each time, 1 draws as the model says
-    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true, help_heading = "Sampling")]
-    temperature: f32,
-    /// Draw from the K most likely tokens; 0: from all
-    #[arg(long, value_name = "K", default_value_t = 0, help_heading = "Sampling")]
-    top_k: usize,
-    /// Draw from the most likely tokens that together have this probability
-    #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true, help_heading = "Sampling")]
-    top_p: f32,
-    /// Seed: the same one gives the same text
-    #[arg(long, value_name = "N", default_value_t = 42, help_heading = "Sampling")]
-    seed: u64,
+    #[command(flatten)]
+    sampling: SamplingArgs,
 
     #[command(flatten)]
     device: DeviceArgs,
@@ -84,7 +74,7 @@ pub struct Args {
 /// # Errors
 /// Where the model cannot be loaded or the prompt does not fit.
 pub fn run(args: Args) -> Result<ExitCode> {
-    check(&args)?;
+    let sampling = args.sampling.sampling()?;
     let source = Source::open(&args.model)?.held_in(args.weights.map(Into::into));
     let adapter = args.adapter.as_deref().map(|folder| open_adapter(folder, &source.config)).transpose()?;
     let tokenizer = Tokenizer::from_dir(&source.folder)?;
@@ -104,7 +94,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut decoder = pollster::block_on(Decoder::new(&device, &source, adapter.as_ref(), capacity, &mut loading))?;
     drop(reporter);
 
-    let mut sampler = Sampler::new(Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p, seed: args.seed });
+    let mut sampler = Sampler::new(sampling);
     let begun = Instant::now();
     let mut failed = None;
     let mut print = |text: &str| match if args.output.json { Ok(Reader::Listening) } else { output::write(text) } {
@@ -134,14 +124,6 @@ pub fn run(args: Args) -> Result<ExitCode> {
         output::write("\n")?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn check(args: &Args) -> Result<()> {
-    let must = |ok: bool, option: &str, value: f32, rule: &str| {
-        if ok { Ok(()) } else { Err(Error::usage(format!("--{option} {value}: must be {rule}"), "")) }
-    };
-    must(args.temperature.is_finite() && args.temperature >= 0.0, "temperature", args.temperature, "0 or more")?;
-    must(args.top_p > 0.0 && args.top_p <= 1.0, "top-p", args.top_p, "above 0 and at most 1")
 }
 
 /// Whether the tokenizer's begin token belongs before the prompt: a model continues best what looks like its training rows.

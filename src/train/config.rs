@@ -302,7 +302,7 @@ const FIXED_KEYS: [&str; 29] = [
 ];
 
 /// Those of them that came later: they count where they are not left alone, so that checkpoints of older versions still resume.
-const LATER_KEYS: [&str; 4] = ["data_format", "columns", "chat_template", "train_on"];
+const LATER_KEYS: [&str; 6] = ["data_format", "columns", "chat_template", "train_on", "dora", "init"];
 
 impl RunConfig {
     /// Whether the rows are taken in a seeded random order.
@@ -431,6 +431,9 @@ mod tests {
         }
         let longer = RunConfig { steps: Some(9), lr: Some(1.0), device: "cpu".into(), ..a.clone() };
         assert_eq!(a.fingerprint(), longer.fingerprint());
+        // Options that came later do not change it where they are left alone.
+        assert_eq!(a.fingerprint(), "d0102c747ef3ee65");
+        assert_ne!(a.fingerprint(), RunConfig { dora: true, ..a.clone() }.fingerprint());
         let other = RunConfig { seed: 1, blocks: Some(Blocks::One(8)), ..a.clone() };
         assert_ne!(a.fingerprint(), other.fingerprint());
         assert_eq!(other.differences(&a), ["blocks (none, not 8)", "seed (42, not 1)"]);

@@ -130,3 +130,21 @@ pub fn python() -> Option<String> {
     }
     found.then_some(python)
 }
+
+/// The software Vulkan driver's name, if there is a driver at all.
+pub fn gpu() -> Option<String> {
+    let name = diablo::device::gpu::adapters::list().first().map(|a| a.name.clone());
+    if name.is_none() {
+        println!("skipped: no Vulkan adapter");
+    }
+    name
+}
+
+/// A test a name on each executor, of the file's own `check`.
+#[macro_export]
+macro_rules! on_both {
+    ($($test:ident: $name:literal),+ $(,)?) => {
+        mod cpu { $(#[test] fn $test() { super::check($name, "cpu"); })+ }
+        mod gpu { $(#[test] fn $test() { if let Some(gpu) = $crate::common::gpu() { super::check($name, &gpu); } })+ }
+    };
+}
