@@ -1,14 +1,14 @@
 //! One training step on the CPU executor: DiaBlo, LoRA and all weights at the tinystories-656k shape.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use diablo::adapter::{Kind, MODULES, Spec, choose};
+use diablo::adapter::{Kind, Spec, choose};
 use diablo::bench::{LoadedStep, StepCase, shapes};
 use diablo::device::Device;
 
 fn steps(c: &mut Criterion) {
     let config = shapes::named("tinystories-656k").expect("a shape");
-    let diablo = choose::diablo(&config, &MODULES, |_| Some(8), false, 0.0).expect("8 divides");
-    let lora = Spec { kind: Kind::Lora { rank: 10, alpha: 20.0, rslora: false }, targets: MODULES.to_vec(), dropout: 0.0 };
+    let diablo = choose::diablo(&config, &config.modules(), |_| Some(8), false, 0.0).expect("8 divides");
+    let lora = Spec { kind: Kind::Lora { rank: 10, alpha: 20.0, rslora: false }, targets: config.modules(), dropout: 0.0 };
     let mut group = c.benchmark_group("step of 8 x 128 tokens");
     group.sample_size(20).throughput(Throughput::Elements(1024));
     for (name, spec) in [("diablo, 8 blocks", diablo), ("lora, rank 10", lora), ("full", Spec::full())] {

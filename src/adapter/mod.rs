@@ -8,8 +8,9 @@ pub mod lora;
 pub mod merge;
 pub mod spec;
 
+pub use crate::model::modules::MODULES;
 pub use files::AdapterFile;
-pub use spec::{Kind, MODULES, Spec};
+pub use spec::{Kind, Spec};
 
 use crate::device::{Layout, PlanBuilder, Session, View};
 use crate::error::Result;
@@ -31,6 +32,8 @@ pub struct Installed {
     /// What it is.
     pub spec: Spec,
     parts: BTreeMap<Site, Part>,
+    /// The linear layers of a decoder layer.
+    modules: Vec<&'static str>,
     step: View,
 }
 
@@ -55,7 +58,7 @@ impl Installed {
                 parts.insert(site, part);
             }
         }
-        Ok(Self { spec: spec.clone(), parts, step })
+        Ok(Self { spec: spec.clone(), parts, modules: config.modules(), step })
     }
 
     /// Where an adapter starts: zeros for DiaBlo; for LoRA B zero and A uniform in +-1/sqrt(d_in) (peft's default), from `seed`.
@@ -114,8 +117,8 @@ impl Dropout {
 
 impl Installed {
     fn dropout(&self, linear: &Linear) -> Option<Dropout> {
-        let place = MODULES.iter().position(|m| *m == linear.site.module).unwrap_or(0);
-        let salt = (linear.site.layer * MODULES.len() + place) as u32;
+        let place = self.modules.iter().position(|m| *m == linear.site.module).unwrap_or(0);
+        let salt = (linear.site.layer * self.modules.len() + place) as u32;
         (self.spec.dropout > 0.0).then_some(Dropout { p: self.spec.dropout, salt, step: self.step })
     }
 }

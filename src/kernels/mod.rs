@@ -11,6 +11,7 @@ pub mod attention_grad_q;
 pub mod cases;
 pub mod clip;
 pub mod column_sum;
+pub mod columns;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
@@ -79,6 +80,7 @@ pub static ALL: &[&Kernel] = &[
     &attention_grad_q::KERNEL,
     &clip::KERNEL,
     &column_sum::KERNEL,
+    &columns::KERNEL,
     &cross_entropy::KERNEL,
     &dropout::KERNEL,
     &embedding::KERNEL,
