@@ -19,6 +19,6 @@ fn main(
     }
     let g = gate[i];
     let s = passed(g);
-    gate[i] = dy[i] * up[i] * slope(g, s);
+    gate[i] = dy[i] * up[i] * s * slope(g, s);
     up[i] = dy[i] * g * s;
 }

@@ -58,7 +58,7 @@ fn a_wrong_number_is_noticed() {
 }
 
 /// Kernel, text of its shader, what stands there instead.
-const FAULTS: [(&str, &str, &str); 18] = [
+const FAULTS: [(&str, &str, &str); 24] = [
     ("fill", "params.value;", "params.value * 1.001;"),
     ("matmul", "params.first_output + col", "col"),
     ("matmul", "params.first_output + row", "row"),
@@ -72,6 +72,12 @@ const FAULTS: [(&str, &str, &str); 18] = [
     ("embedding", "id - params.first_row >= params.rows", "false"),
     ("cross_entropy", "i == goal", "i == 0u"),
     ("rms_norm", " + params.eps", ""),
+    ("rms_norm", "params.offset + w[i]", "w[i]"),
+    ("rms_norm_grad", "params.offset + w[i]", "w[i]"),
+    ("glu", "GELU_CUBE * x * x * x", "0.0"),
+    ("glu_grad", "3.0 * GELU_CUBE", "GELU_CUBE"),
+    ("rope", "params.rotary_dim / 2u", "params.head_dim / 2u"),
+    ("columns", "params.y_first + column", "column"),
     // A diverged run would look well.
     ("cross_entropy", "return x;", ""),
     ("adamw", "|| scale < 0.0", ""),

@@ -13,7 +13,7 @@ pub enum Activation {
 }
 
 /// 2 sqrt(2/pi).
-const GELU_SLOPE: f32 = 1.595_769_1;
+const GELU_SLOPE: f32 = 1.595_769_2;
 const GELU_CUBE: f32 = 0.044_715;
 
 impl Activation {
@@ -42,12 +42,12 @@ impl Activation {
         }
     }
 
-    /// The derivative of x sigmoid(z(x)), s (1 + x (1 - s) z'(x)), given s = sigmoid(z(x)).
+    /// The derivative of x sigmoid(z(x)) is s (1 + x (1 - s) z'(x)); this is what s = sigmoid(z(x)) is multiplied with.
     #[inline(always)]
     pub(super) fn slope(self, x: f32, s: f32) -> f32 {
         match self {
-            Self::Silu => s * (1.0 + x * (1.0 - s)),
-            Self::GeluTanh => s * (1.0 + x * (1.0 - s) * GELU_SLOPE * (1.0 + 3.0 * GELU_CUBE * x * x)),
+            Self::Silu => 1.0 + x * (1.0 - s),
+            Self::GeluTanh => 1.0 + x * (1.0 - s) * GELU_SLOPE * (1.0 + 3.0 * GELU_CUBE * x * x),
         }
     }
 }

@@ -30,7 +30,7 @@ fn run(call: &mut Call<'_>) {
         vectorised(|| {
             for i in 0..dy.len() {
                 let (g, s) = (gate[i], activation.passed(gate[i]));
-                gate[i] = dy[i] * up[i] * activation.slope(g, s);
+                gate[i] = dy[i] * up[i] * s * activation.slope(g, s);
                 up[i] = dy[i] * g * s;
             }
         });
