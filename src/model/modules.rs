@@ -50,3 +50,19 @@ pub fn means(targets: &[String], module: &'static str) -> bool {
     let named = |name: &str| targets.iter().any(|t| t == name);
     named(module) || parts(module).iter().all(|part| named(part))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn llama_s_names_mean_the_layers_that_hold_them() {
+        let named = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let all = named(&["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]);
+        assert!(MODULES.into_iter().all(|module| means(&all, module)));
+        assert!(means(&named(&["qkv_proj"]), "qkv_proj") && !means(&named(&["qkv_proj"]), "o_proj"));
+        // A part of a fused layer is not the layer.
+        assert!(!means(&named(&["q_proj", "v_proj"]), "qkv_proj"));
+        assert_eq!((half("gate_up_proj"), half("qkv_proj")), ("mlp", "self_attn"));
+    }
+}
