@@ -1,13 +1,13 @@
 //! One training step on the CPU executor: DiaBlo, LoRA and all weights at the tinystories-656k shape.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use diablo::adapter::{MODULES, Spec, choose};
+use diablo::adapter::{Spec, choose};
 use diablo::bench::{LoadedStep, StepCase, shapes};
 use diablo::device::Device;
 
 fn steps(c: &mut Criterion) {
     let config = shapes::named("tinystories-656k").expect("a shape");
-    let diablo = choose::diablo(&config, &MODULES, |_| Some(8), false, 0.0).expect("8 divides");
+    let diablo = choose::diablo(&config, &config.modules(), |_| Some(8), false, 0.0).expect("8 divides");
     let lora = Spec::lora(10, 20.0);
     let mut group = c.benchmark_group("step of 8 x 128 tokens");
     group.sample_size(20).throughput(Throughput::Elements(1024));

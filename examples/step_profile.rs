@@ -1,6 +1,6 @@
 //! Where the time of a step goes on the CPU executor: `cargo run --release --example step_profile -- tinystories-656k diablo 8 128`.
 
-use diablo::adapter::{MODULES, Spec, choose};
+use diablo::adapter::{Spec, choose};
 use diablo::bench::{LoadedStep, StepCase, measure, shapes};
 use diablo::device::Device;
 use std::time::Duration;
@@ -12,7 +12,7 @@ fn main() -> diablo::error::Result<()> {
     let config = shapes::named(&word(1, "tinystories-656k"))?;
     let spec = match word(2, "diablo").as_str() {
         "full" => Spec::full(),
-        _ => choose::diablo(&config, &MODULES, |_| Some(8), false, 0.0)?,
+        _ => choose::diablo(&config, &config.modules(), |_| Some(8), false, 0.0)?,
     };
     let case = StepCase { config, spec, weights: None, recompute: false, rows: number(3, 8), seq: number(4, 128), update: true };
     let times = measure(&Device::Cpu, &case, 5, Duration::from_secs(3))?;

@@ -1,13 +1,14 @@
-// Rotary position embedding in place (Su et al. 2021; pairs i and i + head_dim/2, as Hugging Face's checkpoints have them).
+// Rotary position embedding in place (Su et al. 2021; pairs i and i + rotary_dim/2, as Hugging Face's checkpoints have them).
 // With `inverse` the rotation is undone, which is also its gradient.
 struct Params {
     tokens: u32,
     heads: u32,
     head_dim: u32,
+    rotary_dim: u32, // numbers of a head that are rotated; the rest stays
     inverse: u32,
 }
 @group(0) @binding(0) var<storage, read> positions: array<u32>; // [tokens]
-@group(0) @binding(1) var<storage, read> table: array<f32>;     // [position][head_dim / 2][cos, sin]
+@group(0) @binding(1) var<storage, read> table: array<f32>;     // [position][rotary_dim / 2][cos, sin]
 @group(0) @binding(2) var<storage, read_write> x: array<f32>;   // [tokens][heads][head_dim]
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -18,7 +19,7 @@ fn main(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let i = flat_index(workgroup, workgroups, thread);
-    let half = params.head_dim / 2u;
+    let half = params.rotary_dim / 2u;
     if i >= params.tokens * params.heads * half {
         return;
     }

@@ -165,8 +165,8 @@ fn glu_gradients() {
 
 #[test]
 fn rope_gradient_is_the_inverse_rotation() {
-    for (tokens, heads, dim) in [(5, 3, 8), (1, 1, 2), (4, 2, 16)] {
-        let frequencies: Vec<f64> = (0..dim / 2).map(|i| 100f64.powf(-2.0 * i as f64 / dim as f64)).collect();
+    for (tokens, heads, dim, rotary) in [(5, 3, 8, 8), (1, 1, 2, 2), (4, 2, 16, 16), (4, 2, 16, 6)] {
+        let frequencies: Vec<f64> = (0..rotary / 2).map(|i| 100f64.powf(-2.0 * i as f64 / rotary as f64)).collect();
         let positions: Vec<u32> = (0..tokens).map(|t| (t * 7 % 13) as u32).collect();
         let mut b = CaseBuilder::new(dim as u32);
         let (at, angles) = (b.words(&positions), b.given(&table(&frequencies, 13)));
@@ -175,16 +175,16 @@ fn rope_gradient_is_the_inverse_rotation() {
         let forward = |x: &[f64]| -> Vec<f64> {
             let mut y = x.to_vec();
             for head in 0..tokens * heads {
-                for i in 0..dim / 2 {
+                for i in 0..rotary / 2 {
                     let angle = f64::from(positions[head / heads]) * frequencies[i];
-                    let (a, b) = (x[head * dim + i], x[head * dim + dim / 2 + i]);
+                    let (a, b) = (x[head * dim + i], x[head * dim + rotary / 2 + i]);
                     y[head * dim + i] = a * angle.cos() - b * angle.sin();
-                    y[head * dim + dim / 2 + i] = b * angle.cos() + a * angle.sin();
+                    y[head * dim + rotary / 2 + i] = b * angle.cos() + a * angle.sin();
                 }
             }
             y
         };
-        let got = run(b, rope(at, angles, dx, tokens, heads, dim, true));
+        let got = run(b, rope(at, angles, dx, tokens, heads, dim, rotary, true));
         close("dx", &got[0], &differences(&x64, |x| dot(&forward(x), &dy64)));
     }
 }

@@ -58,7 +58,7 @@ fn a_wrong_number_is_noticed() {
 }
 
 /// Kernel, text of its shader, what stands there instead.
-const FAULTS: [(&str, &str, &str); 25] = [
+const FAULTS: [(&str, &str, &str); 27] = [
     ("weight_norm", "params.first_row + row", "row"),
     ("scale_columns", "m[o] / norms[o]", "m[o]"),
     ("magnitude_grad", "sum / norms[o]", "sum"),
@@ -79,6 +79,8 @@ const FAULTS: [(&str, &str, &str); 25] = [
     ("rms_norm_grad", "params.offset + w[i]", "w[i]"),
     ("glu", "GELU_CUBE * x * x * x", "0.0"),
     ("glu_grad", "3.0 * GELU_CUBE", "GELU_CUBE"),
+    ("rope", "params.rotary_dim / 2u", "params.head_dim / 2u"),
+    ("columns", "params.y_first + column", "column"),
     // A diverged run would look well.
     ("cross_entropy", "return x;", ""),
     ("adamw", "|| scale < 0.0", ""),

@@ -173,7 +173,7 @@ fn check(name: &str, device_name: &str) {
 fn open(folder: &Path, rounded: bool) -> Source {
     let mut source = Source::open(folder).expect("model");
     if rounded {
-        let exact = source.config.rope.inverse_frequencies(source.config.head_dim);
+        let exact = source.config.rope.inverse_frequencies(source.config.rotary_dim);
         let round = |f: f64| f64::from(half::bf16::from_f32(f as f32).to_f32());
         source.config.rope.scaling = RopeScaling::Listed(exact.into_iter().map(round).collect());
     }
@@ -231,4 +231,5 @@ crate::on_both! {
     gemma3_diablo: "gemma3-diablo",
     gemma3_full: "gemma3-full",
     mistral_diablo: "mistral-diablo",
+    phi3_diablo: "phi3-diablo",
 }

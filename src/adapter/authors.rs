@@ -3,8 +3,8 @@
 //! in the model's own type. Which layers have blocks, and how many, only the tensors say.
 
 use super::files::{AdapterFile, Tensor, tensor_list};
-use super::spec::{Kind, MODULES, Spec};
-use super::{choose, diablo};
+use super::spec::{Kind, Spec};
+use super::{MODULES, choose, diablo};
 use crate::error::{Error, Result};
 use crate::model::weights::Site;
 use crate::model::{ModelConfig, TorchFile};

@@ -1,6 +1,6 @@
 //! Adapters on disk: `adapter_config.json` and `adapter_model.safetensors`, as peft writes and reads them.
 
-use super::spec::{Kind, MODULES, Spec};
+use super::spec::{Kind, Spec};
 use super::{Installed, authors, choose};
 use crate::device::{Layout, Limits, Session};
 use crate::error::{Error, Result};
@@ -211,21 +211,25 @@ pub fn f32_bytes(values: &[f32]) -> Vec<u8> {
 
 fn parse_spec(raw: &Value, place: &str, config: &ModelConfig) -> Result<Spec> {
     let wrong = |key: &str, what: &str| Error::input(format!("{place}: {key}"), what, "");
+    let modules = config.modules();
     let targets = match &raw["target_modules"] {
         Value::Array(names) => names
             .iter()
             .map(|name| {
                 let name = name.as_str().unwrap_or_default();
-                MODULES.into_iter().find(|m| *m == name).ok_or_else(|| {
-                    wrong("target_modules", &format!("{name:?} is no linear layer that adapters attach to; known: {}", MODULES.join(", ")))
+                modules.iter().copied().find(|m| *m == name).ok_or_else(|| {
+                    wrong(
+                        "target_modules",
+                        &format!("{name:?} is no linear layer that adapters attach to; this model has {}", modules.join(", ")),
+                    )
                 })
             })
             .collect::<Result<Vec<_>>>()?,
-        Value::String(s) if s == "all-linear" => MODULES.to_vec(),
+        Value::String(s) if s == "all-linear" => modules.clone(),
         _ => return Err(wrong("target_modules", "must be a list of module names")),
     };
     // The arena's order, whatever order the file names them in.
-    let targets: Vec<&'static str> = MODULES.into_iter().filter(|m| targets.contains(m)).collect();
+    let targets: Vec<&'static str> = modules.into_iter().filter(|m| targets.contains(m)).collect();
     if targets.is_empty() {
         return Err(wrong("target_modules", "is empty"));
     }

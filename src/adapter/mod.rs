@@ -13,9 +13,10 @@ pub mod shira;
 pub mod spec;
 pub mod svd;
 
+pub use crate::model::modules::MODULES;
 pub use files::AdapterFile;
 use files::Tensor;
-pub use spec::{Kind, MODULES, Spec};
+pub use spec::{Kind, Spec};
 
 use crate::device::{Layout, PlanBuilder, Session, View};
 use crate::error::Result;
@@ -37,6 +38,8 @@ pub struct Installed {
     /// What it is.
     pub spec: Spec,
     parts: BTreeMap<Site, Part>,
+    /// The linear layers of a decoder layer.
+    modules: Vec<&'static str>,
     step: View,
 }
 
@@ -61,7 +64,7 @@ impl Installed {
                 parts.insert(site, part);
             }
         }
-        Ok(Self { spec: spec.clone(), parts, step })
+        Ok(Self { spec: spec.clone(), parts, modules: config.modules(), step })
     }
 
     /// Where an adapter starts: zeros for DiaBlo; for LoRA B zero and A uniform in +-1/sqrt(d_in) (peft's default), from `seed`; for
@@ -99,11 +102,11 @@ impl Adapter for Installed {
         }
     }
 
-    fn backward(&self, plan: &mut PlanBuilder, linear: &Linear, saved: Saved, x: View, dy: View, dx: Option<Into>, tokens: usize) {
+    fn backward(&self, plan: &mut PlanBuilder, linear: &Linear, saved: &[View], x: View, dy: View, dx: Option<Into>, tokens: usize) {
         match self.parts.get(&linear.site) {
             None => Plain.backward(plan, linear, saved, x, dy, dx, tokens),
             Some(Part::Diablo(part)) => part.backward(plan, linear, self.dropout(linear), x, dy, dx, tokens),
-            Some(Part::Lora(part)) => part.backward(plan, linear, self.dropout(linear), &saved, x, dy, dx, tokens),
+            Some(Part::Lora(part)) => part.backward(plan, linear, self.dropout(linear), saved, x, dy, dx, tokens),
         }
     }
 }
@@ -142,8 +145,8 @@ impl Dropout {
 
 impl Installed {
     fn dropout(&self, linear: &Linear) -> Option<Dropout> {
-        let place = MODULES.iter().position(|m| *m == linear.site.module).unwrap_or(0);
-        let salt = (linear.site.layer * MODULES.len() + place) as u32;
+        let place = self.modules.iter().position(|m| *m == linear.site.module).unwrap_or(0);
+        let salt = (linear.site.layer * self.modules.len() + place) as u32;
         (self.spec.dropout > 0.0).then_some(Dropout { p: self.spec.dropout, salt, step: self.step })
     }
 }

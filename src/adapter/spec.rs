@@ -1,10 +1,8 @@
 //! What an adapter is, apart from its numbers.
 
 use crate::model::ModelConfig;
+use crate::model::modules::MODULES;
 use std::collections::BTreeMap;
-
-/// The linear layers of a transformer block that adapters can attach to.
-pub const MODULES: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 /// Which tensors train.
 #[derive(Clone, Debug, PartialEq)]

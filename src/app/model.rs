@@ -224,6 +224,8 @@ fn explain(ui: &mut Ui, shared: &mut Shared) {
                 ("Qwen2", "Qwen2, Qwen2.5".into()),
                 ("Qwen3", "Qwen3 (dense)".into()),
                 ("Gemma", "Gemma 3 for text: 270M, 1B".into()),
+                ("Mistral", "Mistral, with or without a sliding window".into()),
+                ("Phi", "Phi-3, without longrope".into()),
                 ("Precision", "f32, bf16 or f16, kept as it is".into()),
             ],
         );

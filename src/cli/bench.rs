@@ -2,7 +2,7 @@
 
 use super::common_args::{DeviceArgs, OutputArgs};
 use super::output::{self, grouped, table};
-use crate::adapter::{MODULES, Spec, choose};
+use crate::adapter::{Spec, choose};
 use crate::bench::{StepCase, StepTimes, measure, shapes};
 use crate::device::human_bytes;
 use crate::error::Result;
@@ -70,7 +70,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             let spec = match args.method {
                 Method::Full => Spec::full(),
                 Method::Lora => Spec::lora(args.rank, 2.0 * args.rank as f64),
-                Method::Diablo => choose::diablo(&config, &MODULES, |_| Some(args.blocks), false, 0.0)?,
+                Method::Diablo => choose::diablo(&config, &config.modules(), |_| Some(args.blocks), false, 0.0)?,
             };
             let method = crate::train::resolve::describe(&spec);
             vec![(
@@ -89,7 +89,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         }
         None => {
             let small = shapes::named("tinystories-656k")?;
-            let spec = choose::diablo(&small, &MODULES, |_| Some(8), false, 0.0)?;
+            let spec = choose::diablo(&small, &small.modules(), |_| Some(8), false, 0.0)?;
             let method = crate::train::resolve::describe(&spec);
             let large = shapes::named("smollm2-135m")?;
             let all = StepCase { config: large, spec: Spec::full(), weights: None, recompute: false, rows: 1, seq: 128, update: false };

@@ -40,7 +40,7 @@ pub struct TrainArgs {
     /// Pad layers whose sides the number of blocks does not divide
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Method")]
     pub pad_blocks: Option<bool>,
-    /// Layers that get an adapter [default: all seven projections]
+    /// Layers that get an adapter [default: every linear layer of a block]
     #[arg(long, value_delimiter = ',', value_name = "NAMES", help_heading = "Method")]
     pub targets: Option<Vec<String>>,
     /// Dropout on the adapter's branch [default: 0]

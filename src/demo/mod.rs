@@ -7,7 +7,7 @@ pub mod lesson;
 pub mod tokenizer;
 pub mod world;
 
-use crate::adapter::{AdapterFile, MODULES, choose};
+use crate::adapter::{AdapterFile, choose};
 use crate::data::{Row, Rows, Tokenizer, read_rows, stop_ids};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -144,7 +144,7 @@ pub struct Taught {
 /// # Errors
 /// Where the bundled model cannot be divided into the demo's blocks.
 pub fn equal_rank(source: &Source) -> Result<usize> {
-    let trainable = choose::diablo(&source.config, &MODULES, |_| Some(BLOCKS), false, 0.0)?.trainable(&source.config);
+    let trainable = choose::diablo(&source.config, &source.config.modules(), |_| Some(BLOCKS), false, 0.0)?.trainable(&source.config);
     let per_rank: usize = source.config.linear_shapes().iter().map(|(_, o, i)| o + i).sum::<usize>() * source.config.num_hidden_layers;
     Ok(((trainable as f64 / per_rank as f64).round() as usize).max(1))
 }

@@ -6,6 +6,7 @@ use super::attention::Attention;
 use super::attention_delta::attention_delta;
 use super::clip::clip;
 use super::column_sum::column_sum;
+use super::columns::{Columns, columns};
 use super::cross_entropy::cross_entropy;
 use super::dropout::dropout;
 use super::embedding::embedding;
@@ -279,15 +280,18 @@ fn elementwise(cases: &mut Vec<Case>) {
         }
     }
     for tokens in [1, 3, 65] {
-        for (heads, head_dim) in [(1, 16), (3, 64), (2, 80), (1, 128), (3, 256), (1, 2)] {
+        for (heads, head_dim, rotary_dim) in
+            [(1, 16, 16), (3, 64, 64), (2, 80, 32), (2, 80, 80), (1, 128, 96), (3, 256, 256), (1, 2, 2), (3, 6, 2)]
+        {
             for inverse in [false, true] {
                 let mut b = CaseBuilder::new(tokens as u32);
                 let positions: Vec<u32> = (0..tokens).map(|_| b.below(100) as u32).collect();
                 let positions = b.words(&positions);
-                let frequencies: Vec<f64> = (0..head_dim / 2).map(|i| 10_000f64.powf(-2.0 * i as f64 / head_dim as f64)).collect();
+                let frequencies: Vec<f64> = (0..rotary_dim / 2).map(|i| 10_000f64.powf(-2.0 * i as f64 / rotary_dim as f64)).collect();
                 let (angles, x) = (b.given(&table(&frequencies, 100)), b.noisy_output(tokens * heads * head_dim));
-                let op = rope(positions, angles, x, tokens, heads, head_dim, inverse);
-                cases.push(b.finish(format!("{tokens} tokens, {heads} heads of {head_dim}, inverse {inverse}"), CLOSE, op));
+                let op = rope(positions, angles, x, tokens, heads, head_dim, rotary_dim, inverse);
+                let name = format!("{tokens} tokens, {heads} heads of {head_dim}, {rotary_dim} rotated, inverse {inverse}");
+                cases.push(b.finish(name, CLOSE, op));
             }
         }
     }
@@ -364,6 +368,15 @@ fn rows(cases: &mut Vec<Case>) {
             let op = scatter_rows(index, first, x, y, others, count, width);
             cases.push(b.finish(format!("{count} rows of {width} from index {first}"), 0.0, op));
         }
+    }
+    for (rows, width, x_width, x_first, y_width, y_first) in
+        [(1, 1, 1, 0, 1, 0), (3, 5, 9, 4, 5, 0), (65, 63, 63, 0, 129, 65), (127, 65, 200, 7, 77, 11), (2, 300, 301, 1, 300, 0)]
+    {
+        let mut b = CaseBuilder::new(rows as u32);
+        let (x, y) = (b.floats(rows * x_width, 1.0), b.noisy_output(rows * y_width));
+        let (from, to) = (Columns { view: x, width: x_width, first: x_first }, Columns { view: y, width: y_width, first: y_first });
+        let name = format!("{rows} rows, columns {x_first}+{width} of {x_width} to {y_first} of {y_width}");
+        cases.push(b.finish(name, 0.0, columns(from, to, rows, width)));
     }
     for (positions, hidden, capacity) in [(1, 1, 1), (3, 63, 5), (127, 65, 40), (300, 3, 64), (9, 2, 70_000)] {
         let pieces = [(0, 40), (0, 13), (13, 14), (40, 5)];

@@ -11,6 +11,7 @@ pub mod attention_grad_q;
 pub mod cases;
 pub mod clip;
 pub mod column_sum;
+pub mod columns;
 pub mod cross_entropy;
 mod dora_cases;
 pub mod dropout;
@@ -83,6 +84,7 @@ pub static ALL: &[&Kernel] = &[
     &attention_grad_q::KERNEL,
     &clip::KERNEL,
     &column_sum::KERNEL,
+    &columns::KERNEL,
     &cross_entropy::KERNEL,
     &dropout::KERNEL,
     &embedding::KERNEL,

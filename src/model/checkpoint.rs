@@ -198,10 +198,23 @@ impl Checkpoint {
 
 /// The keys of config.json that a parameter's shape follows from.
 fn sizing_keys(name: &str) -> &'static str {
-    let parts =
-        ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "q_norm", "k_norm", "embed_tokens", "lm_head"];
+    let parts = [
+        "qkv_proj",
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+        "q_norm",
+        "k_norm",
+        "embed_tokens",
+        "lm_head",
+    ];
     match parts.into_iter().find(|part| name.contains(part)) {
         Some("q_proj" | "o_proj") => "num_attention_heads, head_dim, hidden_size",
+        Some("qkv_proj") => "num_attention_heads, num_key_value_heads, head_dim, hidden_size",
         Some("k_proj" | "v_proj") => "num_key_value_heads, head_dim, hidden_size",
         Some("gate_proj" | "up_proj" | "down_proj") => "intermediate_size, hidden_size",
         Some("q_norm" | "k_norm") => "head_dim",

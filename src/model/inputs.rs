@@ -48,8 +48,8 @@ impl Inputs {
             targets: words("targets", tokens),
             step: words("step inputs", INPUT_WORDS),
             metrics: words("metrics", METRIC_WORDS),
-            rope: words("rope table", positions * config.head_dim),
-            local_rope: config.local_rope.as_ref().map(|_| words("local rope table", positions * config.head_dim)),
+            rope: words("rope table", positions * config.rotary_dim),
+            local_rope: config.local_rope.as_ref().map(|_| words("local rope table", positions * config.rotary_dim)),
             groups: Groups {
                 ids: words("distinct tokens", tokens),
                 starts: words("token starts", tokens + 1),
@@ -65,7 +65,7 @@ impl Inputs {
     /// # Errors
     /// Where the device was lost.
     pub fn upload_rope(&self, session: &mut Session, config: &ModelConfig) -> Result<()> {
-        let table = |rope: &Rope| rope::table(&rope.inverse_frequencies(config.head_dim), self.positions_known);
+        let table = |rope: &Rope| rope::table(&rope.inverse_frequencies(config.rotary_dim), self.positions_known);
         session.write_f32(self.rope, &table(&config.rope))?;
         match (self.local_rope, &config.local_rope) {
             (Some(view), Some(rope)) => session.write_f32(view, &table(rope)),

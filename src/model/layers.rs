@@ -7,6 +7,7 @@ use super::weights::{Layer, Linear, Vector, Weights};
 use crate::device::{Op, PlanBuilder, View};
 use crate::kernels::attention::Attention;
 use crate::kernels::attention_delta::attention_delta;
+use crate::kernels::columns::{Columns, columns};
 use crate::kernels::embedding::embedding;
 use crate::kernels::embedding_grad::embedding_grad;
 use crate::kernels::glu::glu;
@@ -59,8 +60,8 @@ struct Kept {
     up: View,
     /// The feed-forward half's output before the norm behind it.
     mlp_out: Option<View>,
-    /// By the adapter, for q, k, v, o, gate, up, down.
-    adapter: [Saved; 7],
+    /// By the adapter, for each linear layer in the order of the forward pass.
+    adapter: Vec<Saved>,
 }
 
 /// What the forward pass keeps.
@@ -138,6 +139,63 @@ impl Graph<'_> {
         (y, kept)
     }
 
+    /// Outputs of `widths` from the linear layers of `linears`: one each, or all of them side by side in a fused one, which are
+    /// then taken apart. What the adapter keeps goes to `kept`.
+    fn projected<const N: usize>(
+        &self,
+        plan: &mut PlanBuilder,
+        linears: &[Linear],
+        x: View,
+        widths: [usize; N],
+        kept: &mut Vec<Saved>,
+    ) -> [View; N] {
+        let tokens = self.tokens();
+        if let [fused] = linears {
+            let whole = plan.workspace(fused.site.module, tokens * fused.weight.rows);
+            kept.push(self.adapter.forward(plan, fused, x, whole, None, tokens));
+            let mut first = 0;
+            return widths.map(|width| {
+                let part = plan.activation(fused.site.module, tokens * width);
+                let from = Columns { view: whole, width: fused.weight.rows, first };
+                plan.push(columns(from, Columns { view: part, width, first: 0 }, tokens, width));
+                first += width;
+                part
+            });
+        }
+        std::array::from_fn(|i| {
+            let (y, keeps) = self.apply(plan, &linears[i], x, None);
+            kept.push(keeps);
+            y
+        })
+    }
+
+    /// Gradients of [`Self::projected`], given those of its outputs.
+    fn projected_grad<const N: usize>(
+        &self,
+        plan: &mut PlanBuilder,
+        linears: &[Linear],
+        x: View,
+        dy: [View; N],
+        widths: [usize; N],
+        kept: &[Saved],
+        dx: Option<View>,
+    ) {
+        let tokens = self.tokens();
+        if let [fused] = linears {
+            let whole = plan.workspace("d fused", tokens * fused.weight.rows);
+            let mut first = 0;
+            for (part, width) in dy.into_iter().zip(widths) {
+                let to = Columns { view: whole, width: fused.weight.rows, first };
+                plan.push(columns(Columns { view: part, width, first: 0 }, to, tokens, width));
+                first += width;
+            }
+            return self.adapter.backward(plan, fused, &kept[0], x, whole, dx.map(|view| Into { view, add: false }), tokens);
+        }
+        for (i, (linear, dy)) in linears.iter().zip(dy).enumerate() {
+            self.adapter.backward(plan, linear, &kept[i], x, dy, dx.map(|view| Into { view, add: i > 0 }), tokens);
+        }
+    }
+
     /// A linear layer's output added to the stream `x`, through the norm behind it where there is one. What comes second is kept
     /// for that norm's backward pass, what comes third for the adapter's.
     fn joined(&self, plan: &mut PlanBuilder, linear: &Linear, norm: Option<&Vector>, input: View, x: View) -> (View, Option<View>, Saved) {
@@ -171,7 +229,7 @@ impl Graph<'_> {
                 y
             }
         };
-        plan.push(rope(self.inputs.positions, table, x, tokens, heads, c.head_dim, false));
+        plan.push(rope(self.inputs.positions, table, x, tokens, heads, c.head_dim, c.rotary_dim, false));
         x
     }
 
@@ -181,19 +239,19 @@ impl Graph<'_> {
         let norms = layer.qk_norm.as_ref();
         let (spans, table) = self.sight(index);
         let h = self.norm(plan, &layer.input_norm, x, "normed");
-        let (q, kept_q) = self.apply(plan, &layer.q, h, None);
-        let (k, kept_k) = self.apply(plan, &layer.k, h, None);
-        let (v, kept_v) = self.apply(plan, &layer.v, h, None);
+        let mut adapter = Vec::new();
+        let (q_width, kv_width) = (heads * c.head_dim, kv_heads * c.head_dim);
+        let [q, k, v] = self.projected(plan, &layer.qkv, h, [q_width, kv_width, kv_width], &mut adapter);
         let q_at = self.positioned(plan, table, q, heads, norms.map(|n| &n.0));
         let k_at = self.positioned(plan, table, k, kv_heads, norms.map(|n| &n.1));
-        let attended = plan.activation("attended", tokens * heads * c.head_dim);
+        let attended = plan.activation("attended", tokens * q_width);
         let stats = plan.activation("attention stats", 2 * tokens * heads);
         let (keys, values, seen) = match cache {
             None => (k_at, v, self.seq),
             Some(cache) => {
                 let (keys, values) = cache.layers[index];
                 for (from, to) in [(k_at, keys), (v, values)] {
-                    plan.push(scatter_rows(cache.places, 0, from, to, cache.capacity + 1, tokens, kv_heads * c.head_dim));
+                    plan.push(scatter_rows(cache.places, 0, from, to, cache.capacity + 1, tokens, kv_width));
                 }
                 (keys, values, cache.capacity)
             }
@@ -201,11 +259,11 @@ impl Graph<'_> {
         plan.push(self.attention(seen).forward(q_at, keys, values, spans, attended, stats));
         let (middle, attention_out, kept_o) = self.joined(plan, &layer.o, layer.norm_behind_attention.as_ref(), attended, x);
         let h = self.norm(plan, &layer.mlp_norm, middle, "normed");
-        let (gate, kept_gate) = self.apply(plan, &layer.gate, h, None);
-        let (up, kept_up) = self.apply(plan, &layer.up, h, None);
+        adapter.push(kept_o);
+        let [gate, up] = self.projected(plan, &layer.gate_up, h, [c.intermediate_size; 2], &mut adapter);
         let act = self.activated(plan, gate, up);
         let (y, mlp_out, kept_down) = self.joined(plan, &layer.down, layer.norm_behind_mlp.as_ref(), act, middle);
-        let adapter = [kept_q, kept_k, kept_v, kept_o, kept_gate, kept_up, kept_down];
+        adapter.push(kept_down);
         (Kept { x, q, k, v, stats, attended, attention_out, middle, gate, up, mlp_out, adapter }, y)
     }
 
@@ -241,9 +299,9 @@ impl Graph<'_> {
         let (c, tokens) = (self.config, self.tokens());
         let (heads, kv_heads, hidden) = (c.num_attention_heads, c.num_key_value_heads, c.hidden_size);
         let (q_width, kv_width) = (tokens * heads * c.head_dim, tokens * kv_heads * c.head_dim);
-        let [kept_q, kept_k, kept_v, kept_o, kept_gate, kept_up, kept_down] = kept.adapter;
+        let (kept_qkv, rest) = kept.adapter.split_at(layer.qkv.len());
+        let (kept_o, kept_gate_up, kept_down) = (&rest[0], &rest[1..=layer.gate_up.len()], &rest[layer.gate_up.len() + 1]);
         let into = |view| Some(Into { view, add: false });
-        let onto = |view| Some(Into { view, add: true });
 
         // Feed-forward half. `dx` is the gradient of its output and, through the residual, of its input.
         let act = self.activated(plan, kept.gate, kept.up);
@@ -254,8 +312,7 @@ impl Graph<'_> {
         let (dgate, dup) = (kept.gate, kept.up);
         let h = self.norm(plan, &layer.mlp_norm, kept.middle, "normed");
         let dh = plan.workspace("d normed", tokens * hidden);
-        self.adapter.backward(plan, &layer.gate, kept_gate, h, dgate, into(dh), tokens);
-        self.adapter.backward(plan, &layer.up, kept_up, h, dup, onto(dh), tokens);
+        self.projected_grad(plan, &layer.gate_up, h, [dgate, dup], [c.intermediate_size; 2], kept_gate_up, Some(dh));
         self.norm_grad(plan, &layer.mlp_norm, kept.middle, dh, Into { view: dx, add: true }, tokens);
 
         // Attention half.
@@ -280,9 +337,8 @@ impl Graph<'_> {
         let h = self.norm(plan, &layer.input_norm, kept.x, "normed");
         let norm_trains = layer.input_norm.grad.is_some();
         let dh = (below || norm_trains).then(|| plan.workspace("d normed", tokens * hidden));
-        self.adapter.backward(plan, &layer.q, kept_q, h, dq, dh.and_then(into), tokens);
-        self.adapter.backward(plan, &layer.k, kept_k, h, dk, dh.and_then(onto), tokens);
-        self.adapter.backward(plan, &layer.v, kept_v, h, dv, dh.and_then(onto), tokens);
+        let widths = [heads * c.head_dim, kv_heads * c.head_dim, kv_heads * c.head_dim];
+        self.projected_grad(plan, &layer.qkv, h, [dq, dk, dv], widths, kept_qkv, dh);
         if let Some(dh) = dh {
             self.norm_grad(plan, &layer.input_norm, kept.x, dh, Into { view: dx, add: true }, tokens);
         }
@@ -299,7 +355,7 @@ impl Graph<'_> {
     /// Gradient through rotation and norm over heads, in place or into a new buffer.
     fn unpositioned(&self, plan: &mut PlanBuilder, table: View, dy: View, x: View, heads: usize, norm: Option<&Vector>) -> View {
         let (c, tokens) = (self.config, self.tokens());
-        plan.push(rope(self.inputs.positions, table, dy, tokens, heads, c.head_dim, true));
+        plan.push(rope(self.inputs.positions, table, dy, tokens, heads, c.head_dim, c.rotary_dim, true));
         let Some(norm) = norm else { return dy };
         let dx = plan.workspace("d heads", tokens * heads * c.head_dim);
         self.norm_grad(plan, norm, x, dy, Into { view: dx, add: false }, tokens * heads);

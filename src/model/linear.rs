@@ -24,7 +24,7 @@ pub trait Adapter {
     fn forward(&self, plan: &mut PlanBuilder, linear: &Linear, x: View, y: View, residual: Option<View>, tokens: usize) -> Saved;
 
     /// Lays out the gradients of everything that trains here, and of x where `dx` is given.
-    fn backward(&self, plan: &mut PlanBuilder, linear: &Linear, saved: Saved, x: View, dy: View, dx: Option<Into>, tokens: usize);
+    fn backward(&self, plan: &mut PlanBuilder, linear: &Linear, saved: &[View], x: View, dy: View, dx: Option<Into>, tokens: usize);
 }
 
 /// The weights alone: frozen, or trained in full where they have gradients.
@@ -37,7 +37,7 @@ impl Adapter for Plain {
         Saved::new()
     }
 
-    fn backward(&self, plan: &mut PlanBuilder, linear: &Linear, _: Saved, x: View, dy: View, dx: Option<Into>, tokens: usize) {
+    fn backward(&self, plan: &mut PlanBuilder, linear: &Linear, _: &[View], x: View, dy: View, dx: Option<Into>, tokens: usize) {
         weight_grad(plan, linear, x, dy, tokens);
         if let Some(dx) = dx {
             input_grad(plan, linear, None, dy, dx, tokens);

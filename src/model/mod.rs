@@ -10,6 +10,7 @@ mod index;
 pub mod inputs;
 pub mod layers;
 pub mod linear;
+pub mod modules;
 pub mod outline;
 pub mod rope;
 pub mod save;

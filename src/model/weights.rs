@@ -1,6 +1,7 @@
 //! A model's parameters laid out on a device: where each one lies, and how the checkpoint's bytes get there.
 
 use super::arena::Arena;
+use super::modules::{Role, half, role};
 use super::{Dtype, ModelConfig, ParamSpec, StoredTensor};
 use crate::device::{Category, Layout, Session, View};
 use crate::error::Result;
@@ -55,15 +56,14 @@ pub struct Vector {
 pub struct Site {
     /// Decoder layer.
     pub layer: usize,
-    /// q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj.
+    /// One of [`super::modules::MODULES`].
     pub module: &'static str,
 }
 
 impl Site {
     /// transformers' path of the module: `model.layers.0.self_attn.q_proj`.
     pub fn path(&self) -> String {
-        let part = if matches!(self.module, "gate_proj" | "up_proj" | "down_proj") { "mlp" } else { "self_attn" };
-        format!("model.layers.{}.{part}.{}", self.layer, self.module)
+        format!("model.layers.{}.{}.{}", self.layer, half(self.module), self.module)
     }
 }
 
@@ -83,12 +83,8 @@ pub struct Linear {
 pub struct Layer {
     /// Norm before attention.
     pub input_norm: Vector,
-    /// Queries.
-    pub q: Linear,
-    /// Keys.
-    pub k: Linear,
-    /// Values.
-    pub v: Linear,
+    /// Queries, keys and values: a linear layer each, or one in which they lie side by side (Phi-3).
+    pub qkv: Vec<Linear>,
     /// Output of attention.
     pub o: Linear,
     /// Norm behind attention, before it is added to the stream (Gemma).
@@ -99,18 +95,16 @@ pub struct Layer {
     pub mlp_norm: Vector,
     /// Norm behind the feed-forward half, before it is added to the stream (Gemma).
     pub norm_behind_mlp: Option<Vector>,
-    /// The half that is gated.
-    pub gate: Linear,
-    /// The other half.
-    pub up: Linear,
+    /// What is gated and what gates, in the same way.
+    pub gate_up: Vec<Linear>,
     /// Back to the residual stream.
     pub down: Linear,
 }
 
 impl Layer {
-    /// The seven linear layers.
-    pub fn linears(&self) -> [&Linear; 7] {
-        [&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down]
+    /// The linear layers, in the order of the forward pass.
+    pub fn linears(&self) -> impl Iterator<Item = &Linear> {
+        self.qkv.iter().chain([&self.o]).chain(&self.gate_up).chain([&self.down])
     }
 }
 
@@ -140,25 +134,26 @@ impl Weights {
         let before_mlp = if behind { "pre_feedforward_layernorm" } else { "post_attention_layernorm" };
         let layers = (0..config.num_hidden_layers)
             .map(|layer| {
-                let linear = |d: &mut Declare<'_>, index: usize, bias: bool| {
-                    let (module, rows, cols) = shapes[index];
-                    let site = Site { layer, module };
-                    let path = site.path();
-                    let weight = d.weight(&format!("{path}.weight"), rows, cols);
-                    Linear { site, weight, bias: bias.then(|| d.vector(&format!("{path}.bias"), rows)) }
+                let linears = |d: &mut Declare<'_>, wanted: Role| -> Vec<Linear> {
+                    let mine = shapes.iter().filter(|shape| role(shape.0) == wanted);
+                    mine.map(|&(module, rows, cols)| {
+                        let site = Site { layer, module };
+                        let path = site.path();
+                        let weight = d.weight(&format!("{path}.weight"), rows, cols);
+                        Linear { site, weight, bias: config.has_bias(module).then(|| d.vector(&format!("{path}.bias"), rows)) }
+                    })
+                    .collect()
                 };
+                let one = |d: &mut Declare<'_>, wanted: Role| linears(d, wanted).pop().expect("every family has one");
                 let at = format!("model.layers.{layer}");
                 Layer {
-                    q: linear(&mut d, 0, config.qkv_bias),
-                    k: linear(&mut d, 1, config.qkv_bias),
-                    v: linear(&mut d, 2, config.qkv_bias),
-                    o: linear(&mut d, 3, config.o_bias),
+                    qkv: linears(&mut d, Role::AttentionIn),
+                    o: one(&mut d, Role::AttentionOut),
                     qk_norm: config.qk_norm.then(|| {
                         (d.vector(&format!("{at}.self_attn.q_norm.weight"), dim), d.vector(&format!("{at}.self_attn.k_norm.weight"), dim))
                     }),
-                    gate: linear(&mut d, 4, config.mlp_bias),
-                    up: linear(&mut d, 5, config.mlp_bias),
-                    down: linear(&mut d, 6, config.mlp_bias),
+                    gate_up: linears(&mut d, Role::MlpIn),
+                    down: one(&mut d, Role::MlpOut),
                     input_norm: d.vector(&format!("{at}.input_layernorm.weight"), hidden),
                     mlp_norm: d.vector(&format!("{at}.{before_mlp}.weight"), hidden),
                     norm_behind_attention: behind.then(|| d.vector(&format!("{at}.post_attention_layernorm.weight"), hidden)),
@@ -178,7 +173,7 @@ impl Weights {
 
     /// Every matrix.
     pub fn matrices(&self) -> impl Iterator<Item = &Weight> {
-        let linears = self.layers.iter().flat_map(|l| l.linears().map(|linear| &linear.weight));
+        let linears = self.layers.iter().flat_map(Layer::linears).map(|linear| &linear.weight);
         std::iter::once(&self.embed).chain(linears).chain(&self.head)
     }
 
@@ -230,10 +225,7 @@ impl Weights {
 impl Layer {
     fn vectors(&self) -> impl Iterator<Item = &Vector> {
         let norms = [&self.input_norm, &self.mlp_norm].into_iter().chain(self.qk_norm.iter().flat_map(|(q, k)| [q, k]));
-        norms
-            .chain(&self.norm_behind_attention)
-            .chain(&self.norm_behind_mlp)
-            .chain(self.linears().into_iter().filter_map(|l| l.bias.as_ref()))
+        norms.chain(&self.norm_behind_attention).chain(&self.norm_behind_mlp).chain(self.linears().filter_map(|l| l.bias.as_ref()))
     }
 }
 

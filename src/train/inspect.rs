@@ -3,7 +3,7 @@
 use super::trainer::Trainer;
 use super::{resolve, state};
 use crate::adapter::change::Cells;
-use crate::adapter::{AdapterFile, Kind, MODULES, diablo, lora, pissa};
+use crate::adapter::{AdapterFile, Kind, diablo, lora, pissa};
 use crate::error::{Error, Result};
 use crate::model::weights::Site;
 
@@ -48,7 +48,8 @@ impl Trainer {
         let full = self.spec.kind == Kind::Full;
         let layers = 0..self.source.config.num_hidden_layers;
         let moved = |module: &&'static str| full || self.spec.targets.contains(module);
-        layers.flat_map(|layer| MODULES.into_iter().filter(moved).map(move |module| Site { layer, module })).collect()
+        let modules: Vec<_> = self.source.config.modules().into_iter().filter(moved).collect();
+        layers.flat_map(|layer| modules.iter().map(move |module| Site { layer, module })).collect()
     }
 
     fn cells(&self, site: Site) -> Cells {

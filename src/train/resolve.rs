@@ -2,12 +2,12 @@
 
 use super::config::{Init, Method, RunConfig};
 use super::program::{Program, Shape};
-use crate::adapter::{AdapterFile, Kind, MODULES, Spec, choose};
+use crate::adapter::{AdapterFile, Kind, Spec, choose};
 use crate::device::{Category, Limits, human_bytes};
 use crate::error::{Error, Result};
 use crate::kernels::Format;
 use crate::kernels::adamw::AdamW;
-use crate::model::ModelConfig;
+use crate::model::{ModelConfig, modules};
 use std::collections::HashMap;
 
 /// The adapter that the options ask for; with `--init-adapter` the one in that folder, whose numbers come with it.
@@ -34,7 +34,7 @@ pub fn adapter(run: &RunConfig, config: &ModelConfig) -> Result<(Spec, Option<Ad
         }
         return Ok((file.spec.clone(), Some(file)));
     }
-    let targets: Vec<&'static str> = MODULES.into_iter().filter(|m| run.targets.iter().any(|t| t == m)).collect();
+    let targets = targets(run, config)?;
     let spec = match run.method {
         Method::Full => Spec::full(),
         Method::Lora => {
@@ -57,6 +57,25 @@ pub fn variant(pissa: bool, dora: bool, rslora: bool) -> &'static str {
         (_, true, _) => "dora",
         (_, _, true) => "rslora",
         _ => "lora",
+    }
+}
+
+/// The model's linear layers that `--targets` means; see [`modules::means`].
+///
+/// # Errors
+/// Where a name is no layer of this model, or a part of one.
+pub fn targets(run: &RunConfig, config: &ModelConfig) -> Result<Vec<&'static str>> {
+    let all = config.modules();
+    let targets: Vec<&'static str> = all.iter().copied().filter(|m| modules::means(&run.targets, m)).collect();
+    let covered = |name: &String| targets.iter().any(|m| m == name || modules::parts(m).iter().any(|part| part == name));
+    match run.targets.iter().find(|name| !covered(name)) {
+        None => Ok(targets),
+        Some(name) => {
+            let whole = all.iter().find(|m| modules::parts(m).iter().any(|part| part == name));
+            let part = whole.map(|whole| format!("; it is a part of {whole}")).unwrap_or_default();
+            let hint = format!("its linear layers: {}", all.join(", "));
+            Err(Error::usage(format!("--targets: this model has no layer {name}{part}"), hint))
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::config::{Init, MAX_SEED, Method, PROJECTIONS, RunConfig, WeightsForma
 use crate::data::files::MOST;
 use crate::data::formats::ROLES;
 use crate::error::{Error, Result};
+use crate::model::modules::MODULES;
 use std::path::Path;
 
 /// `Err` with an option's name, its value and what it must be.
@@ -92,9 +93,9 @@ impl RunConfig {
     }
 
     fn check_method(&self) -> Result<()> {
-        if let Some(unknown) = self.targets.iter().find(|t| !PROJECTIONS.contains(&t.as_str())) {
-            let near = nearest(unknown, PROJECTIONS).map(|n| format!("did you mean '{n}'? ")).unwrap_or_default();
-            return Err(Error::usage(format!("--targets: unknown module '{unknown}'"), format!("{near}known: {}", PROJECTIONS.join(", "))));
+        if let Some(unknown) = self.targets.iter().find(|t| !MODULES.contains(&t.as_str())) {
+            let near = nearest(unknown, MODULES).map(|n| format!("did you mean '{n}'? ")).unwrap_or_default();
+            return Err(Error::usage(format!("--targets: unknown module '{unknown}'"), format!("{near}known: {}", MODULES.join(", "))));
         }
         if let Some((i, twice)) = self.targets.iter().enumerate().find(|(i, t)| self.targets[..*i].contains(t)) {
             return Err(Error::usage(format!("--targets: '{twice}' is given twice (place {})", i + 1), ""));

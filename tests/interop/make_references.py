@@ -25,6 +25,8 @@ SMALL = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_atte
              max_position_embeddings=256, bos_token_id=256, eos_token_id=257, pad_token_id=258, tie_word_embeddings=True)
 CASES = {
     "mistral-diablo": ("mistral", "diablo", dict(SMALL, head_dim=16, sliding_window=11, rope_parameters={"rope_type": "default", "rope_theta": 10000.0})),
+    "phi3-diablo": ("phi3", "diablo", dict(SMALL, sliding_window=13, num_attention_heads=2, num_key_value_heads=1,
+                                            rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5})),
     "gemma3-full": ("gemma3_text", "full", dict(SMALL, head_dim=8, sliding_window=9, query_pre_attn_scalar=12, layer_types=["sliding_attention", "full_attention"], num_key_value_heads=1)),
 }
 SETTINGS = dict(blocks=4, rank=4, alpha=8, steps=6, batch=2, accumulate=1, lr=2e-3, schedule="constant", warmup=0, weight_decay=0.01, clip=1.0)

@@ -1,7 +1,8 @@
-//! One transformer layer, drawn: its seven weights in their shapes, with what trains on each.
+//! One transformer layer, drawn: its weights in their shapes, with what trains on each.
 
 use crate::app::theme::{size, space, tokens};
 use crate::model::ModelConfig;
+use crate::model::modules::{half, means};
 use crate::train::RunConfig;
 use crate::train::config::Method;
 use eframe::egui::{self, Align2, FontId, Painter, Pos2, Rect, Sense, Shape, Stroke, StrokeKind, Ui, Vec2};
@@ -18,6 +19,7 @@ const MOST_BLOCKS: usize = 24;
 /// Draws the layer; the module that was clicked, if one was.
 pub fn show(ui: &mut Ui, run: &RunConfig, config: &ModelConfig, blocks: &dyn Fn(&str) -> Option<usize>) -> Option<&'static str> {
     let shapes = config.linear_shapes();
+    let attention = shapes.iter().filter(|shape| half(shape.0) == half("o_proj")).count();
     let longest = shapes.iter().map(|(_, o, i)| *o.max(i)).max().unwrap_or(1) as f32;
     // By the root: what is four times as long is drawn twice as long, and nothing becomes too small to click.
     let side = |n: usize| (LONGEST * (n as f32 / longest).sqrt()).max(SHORTEST);
@@ -27,7 +29,7 @@ pub fn show(ui: &mut Ui, run: &RunConfig, config: &ModelConfig, blocks: &dyn Fn(
     let (area, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 2.0 * row), Sense::empty());
     let line = Stroke::new(1.2, t.border_strong);
     let mut clicked = None;
-    for (r, (half, modules)) in [("attention", &shapes[..4]), ("MLP", &shapes[4..])].into_iter().enumerate() {
+    for (r, (half, modules)) in [("attention", &shapes[..attention]), ("MLP", &shapes[attention..])].into_iter().enumerate() {
         let y = area.top() + row * r as f32 + 0.5 * LONGEST;
         let label = FontId::proportional(size::SMALL);
         let left = ui.painter().text(Pos2::new(area.left(), y), Align2::LEFT_CENTER, half, label, t.text_weak);
@@ -37,7 +39,7 @@ pub fn show(ui: &mut Ui, run: &RunConfig, config: &ModelConfig, blocks: &dyn Fn(
         arrow(ui.painter(), Pos2::new(left.right() + 6.0, y), Pos2::new(end, y), line);
         for (m, (module, d_out, d_in)) in modules.iter().enumerate() {
             let rect = Rect::from_center_size(Pos2::new(begin + step * (m as f32 + 0.5), y), Vec2::new(side(*d_in), side(*d_out)));
-            let trains = run.method == Method::Full || run.targets.iter().any(|t| t == module);
+            let trains = run.method == Method::Full || means(&run.targets, module);
             let weight = Drawn { module, shape: (*d_out, *d_in), trains, blocks: blocks(module), run };
             if weight.ui(ui, rect).clicked() {
                 clicked = Some(*module);

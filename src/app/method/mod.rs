@@ -12,6 +12,7 @@ use super::trouble;
 use crate::adapter::{Kind, choose};
 use crate::data::preview::Preview;
 use crate::device::Limits;
+use crate::model::modules::means;
 use crate::train::RunConfig;
 use crate::train::blocks::Blocks;
 use crate::train::config::{Init, Method, TooLong};
@@ -143,7 +144,7 @@ impl MethodPage {
 
     fn block_count(&mut self, ui: &mut Ui, shared: &mut Shared) {
         let Some(model) = shared.model.value.clone() else { return };
-        let targets: Vec<&str> = shared.run.targets.iter().map(String::as_str).collect();
+        let targets: Vec<&str> = model.source.config.modules().into_iter().filter(|m| means(&shared.run.targets, m)).collect();
         let workable = choose::workable(&model.source.config, &targets);
         let chosen = targets.iter().find_map(|t| self.blocks_of(t));
         let now = match &shared.run.blocks {
@@ -198,7 +199,7 @@ impl MethodPage {
         let config = &model.source.config;
         let locked = shared.status.state.is_active();
         if shared.run.method == Method::Full {
-            ui.label(RichText::new("Everything trains: these seven, the norms and the table.").color(tokens(ui).text_weak));
+            ui.label(RichText::new("Everything trains: these layers, the norms and the table.").color(tokens(ui).text_weak));
         } else {
             ui.horizontal(|ui| {
                 ui.label(RichText::new("Click a layer to take it in or leave it out.").color(tokens(ui).text_weak));
@@ -214,7 +215,7 @@ impl MethodPage {
         ui.add_space(space::SMALL);
         let clicked = diagram::show(ui, &shared.run, config, &|module| self.blocks_of(module));
         if let (Some(module), false, true) = (clicked, locked, shared.run.method != Method::Full) {
-            options::toggle(&mut shared.run.targets, module);
+            options::toggle(&mut shared.run.targets, &config.modules(), module);
         }
         ui.add_space(space::TIGHT);
         let n = config.num_hidden_layers;

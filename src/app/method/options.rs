@@ -7,6 +7,7 @@ use crate::app::shared::{Command, Shared, View};
 use crate::app::theme::{space, tokens};
 use crate::app::trouble;
 use crate::data::{Format, TrainOn};
+use crate::model::modules::means;
 use crate::train::RunConfig;
 use crate::train::choice::Choice;
 use crate::train::config::{PROJECTIONS, WeightsFormat};
@@ -18,11 +19,10 @@ use std::path::PathBuf;
 pub const TARGET_SETS: [(&str, &[&str]); 3] =
     [("All", &PROJECTIONS), ("Attention", &["q_proj", "k_proj", "v_proj", "o_proj"]), ("MLP", &["gate_proj", "up_proj", "down_proj"])];
 
-/// Takes a layer in or leaves it out; the order stays that of the forward pass.
-pub fn toggle(targets: &mut Vec<String>, module: &str) {
-    let had = targets.iter().any(|t| t == module);
-    let keep = |m: &&str| if *m == module { !had } else { targets.iter().any(|t| t == m) };
-    *targets = PROJECTIONS.into_iter().filter(keep).map(str::to_owned).collect();
+/// Takes one of the model's layers in or leaves it out; the order stays that of the forward pass.
+pub fn toggle(targets: &mut Vec<String>, layers: &[&'static str], module: &str) {
+    let keep = |m: &&&'static str| means(targets, m) != (**m == module);
+    *targets = layers.iter().filter(keep).map(|m| (*m).to_owned()).collect();
 }
 
 /// The card's own state.
@@ -342,10 +342,14 @@ mod tests {
     #[test]
     fn layers_keep_their_order() {
         let mut targets = vec!["down_proj".to_owned(), "q_proj".to_owned()];
-        toggle(&mut targets, "v_proj");
+        toggle(&mut targets, &PROJECTIONS, "v_proj");
         assert_eq!(targets, ["q_proj", "v_proj", "down_proj"]);
-        toggle(&mut targets, "q_proj");
+        toggle(&mut targets, &PROJECTIONS, "q_proj");
         assert_eq!(targets, ["v_proj", "down_proj"]);
+        // Of a fused family, whose layers Llama's names mean too.
+        let mut targets = PROJECTIONS.map(str::to_owned).to_vec();
+        toggle(&mut targets, &["qkv_proj", "o_proj", "gate_up_proj", "down_proj"], "o_proj");
+        assert_eq!(targets, ["qkv_proj", "gate_up_proj", "down_proj"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::files::{self, read_text};
 
 use super::Dtype;
+use super::modules::{Role, half, role};
 use super::rope::Rope;
 use crate::kernels::Activation;
 
@@ -33,6 +34,8 @@ pub enum Family {
     Qwen3,
     /// `MistralForCausalLM`: Llama with a sliding window in every layer (the first release) or in none.
     Mistral,
+    /// `Phi3ForCausalLM`: Llama with q, k and v in one layer, gate and up in another, and rotary positions on a part of each head.
+    Phi3,
     /// `Gemma3ForCausalLM`: as Qwen3, with norms behind each half too, layers with a sliding window among the others, and gelu.
     Gemma3,
 }
@@ -74,6 +77,8 @@ pub struct ModelConfig {
     pub sliding_window: Option<usize>,
     /// Which layers have it; empty where none has.
     pub sliding_layers: Vec<bool>,
+    /// Numbers of a head that are rotated, the first ones; even.
+    pub rotary_dim: usize,
     /// Rotary positions.
     pub rope: Rope,
     /// Rotary positions of layers with a sliding window, where they have their own.
@@ -150,13 +155,14 @@ impl ModelConfig {
         }
         let head_dim = read::head_dim(&keys, architecture, hidden_size, num_attention_heads)?;
 
-        // The defaults are those of LlamaConfig, Qwen2Config, Qwen3Config, MistralConfig and Gemma3TextConfig. The base class's own default for
+        // The defaults are those of LlamaConfig, Qwen2Config, Qwen3Config, MistralConfig, Phi3Config and Gemma3TextConfig. The base class's own default for
         // tying (true in transformers 4) never applies: all of them override it.
         let llama = architecture == Family::Llama;
         let gemma = architecture == Family::Gemma3;
         let sliding = read::sliding(&keys, architecture, num_hidden_layers)?;
-        let ropes = if gemma { rope::by_layer_type(&keys)? } else { (rope::one(&keys)?, None) };
-        let attention_bias = keys.bool("attention_bias")? && !matches!(architecture, Family::Qwen2 | Family::Mistral);
+        let rotary_dim = rope::rotary_dim(&keys, architecture, head_dim)?;
+        let ropes = if gemma { rope::by_layer_type(&keys)? } else { (rope::one(&keys, architecture)?, None) };
+        let attention_bias = keys.bool("attention_bias")? && !matches!(architecture, Family::Qwen2 | Family::Mistral | Family::Phi3);
         let config = Self {
             architecture,
             vocab_size,
@@ -168,12 +174,18 @@ impl ModelConfig {
             head_dim,
             activation: if gemma { Activation::GeluTanh } else { Activation::Silu },
             embed_scale: if gemma { (hidden_size as f64).sqrt() as f32 } else { 1.0 },
-            rms_norm_eps: keys.number("rms_norm_eps", Some(1e-6), f64::MIN_POSITIVE, 1.0)?,
+            rms_norm_eps: keys.number(
+                "rms_norm_eps",
+                Some(if architecture == Family::Phi3 { 1e-5 } else { 1e-6 }),
+                f64::MIN_POSITIVE,
+                1.0,
+            )?,
             norm_offset: if gemma { 1.0 } else { 0.0 },
             norms_behind: gemma,
             attention_scale: read::attention_scale(&keys, architecture, head_dim)?,
             sliding_window: sliding.as_ref().map(|s| s.0),
             sliding_layers: sliding.map_or_else(Vec::new, |s| s.1),
+            rotary_dim,
             rope: ropes.0,
             local_rope: ropes.1,
             qkv_bias: attention_bias || architecture == Family::Qwen2,
@@ -215,20 +227,41 @@ impl ModelConfig {
         self.sliding_window.filter(|_| self.sliding_layers.get(layer).copied().unwrap_or(false))
     }
 
-    /// The seven linear layers of a decoder layer: name, outputs, inputs.
-    pub fn linear_shapes(&self) -> [(&'static str, usize, usize); 7] {
+    /// The linear layers of a decoder layer, in the order of the forward pass: name, outputs, inputs.
+    pub fn linear_shapes(&self) -> Vec<(&'static str, usize, usize)> {
         let (hidden, inner) = (self.hidden_size, self.intermediate_size);
-        let q = self.num_attention_heads * self.head_dim;
-        let kv = self.num_key_value_heads * self.head_dim;
-        [
-            ("q_proj", q, hidden),
-            ("k_proj", kv, hidden),
-            ("v_proj", kv, hidden),
-            ("o_proj", hidden, q),
-            ("gate_proj", inner, hidden),
-            ("up_proj", inner, hidden),
-            ("down_proj", hidden, inner),
-        ]
+        let (q, kv) = (self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim);
+        match self.architecture {
+            Family::Phi3 => vec![
+                ("qkv_proj", q + 2 * kv, hidden),
+                ("o_proj", hidden, q),
+                ("gate_up_proj", 2 * inner, hidden),
+                ("down_proj", hidden, inner),
+            ],
+            _ => vec![
+                ("q_proj", q, hidden),
+                ("k_proj", kv, hidden),
+                ("v_proj", kv, hidden),
+                ("o_proj", hidden, q),
+                ("gate_proj", inner, hidden),
+                ("up_proj", inner, hidden),
+                ("down_proj", hidden, inner),
+            ],
+        }
+    }
+
+    /// Their names.
+    pub fn modules(&self) -> Vec<&'static str> {
+        self.linear_shapes().into_iter().map(|shape| shape.0).collect()
+    }
+
+    /// Whether the linear layer of that name has a bias.
+    pub fn has_bias(&self, module: &str) -> bool {
+        match role(module) {
+            Role::AttentionIn => self.qkv_bias,
+            Role::AttentionOut => self.o_bias,
+            Role::MlpIn | Role::MlpOut => self.mlp_bias,
+        }
     }
 
     /// Every parameter, in the order of the forward pass. A tied table stands once, as `model.embed_tokens.weight`.
@@ -241,19 +274,15 @@ impl ModelConfig {
             let layer = format!("model.layers.{layer}");
             push(format!("{layer}.input_layernorm.weight"), &[self.hidden_size]);
             for (name, d_out, d_in) in self.linear_shapes() {
-                let (part, bias) = match name {
-                    "q_proj" | "k_proj" | "v_proj" => ("self_attn", self.qkv_bias),
-                    "o_proj" => ("self_attn", self.o_bias),
-                    _ => ("mlp", self.mlp_bias),
-                };
-                if name == "gate_proj" {
+                let part = half(name);
+                if matches!(name, "gate_proj" | "gate_up_proj") {
                     push(format!("{layer}.post_attention_layernorm.weight"), &[self.hidden_size]);
                     if self.norms_behind {
                         push(format!("{layer}.pre_feedforward_layernorm.weight"), &[self.hidden_size]);
                     }
                 }
                 push(format!("{layer}.{part}.{name}.weight"), &[d_out, d_in]);
-                if bias {
+                if self.has_bias(name) {
                     push(format!("{layer}.{part}.{name}.bias"), &[d_out]);
                 }
                 if self.qk_norm && matches!(name, "q_proj" | "k_proj") {

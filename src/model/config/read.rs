@@ -8,11 +8,12 @@ use crate::error::Result;
 
 /// The architectures that are known: transformers' class, the class of the bare decoder, which saving that alone writes, and
 /// `model_type`.
-const KNOWN: [(Family, &str, &str, &str); 5] = [
+const KNOWN: [(Family, &str, &str, &str); 6] = [
     (Family::Llama, "LlamaForCausalLM", "LlamaModel", "llama"),
     (Family::Qwen2, "Qwen2ForCausalLM", "Qwen2Model", "qwen2"),
     (Family::Qwen3, "Qwen3ForCausalLM", "Qwen3Model", "qwen3"),
     (Family::Mistral, "MistralForCausalLM", "MistralModel", "mistral"),
+    (Family::Phi3, "Phi3ForCausalLM", "Phi3Model", "phi3"),
     (Family::Gemma3, "Gemma3ForCausalLM", "Gemma3TextModel", "gemma3_text"),
 ];
 
@@ -113,14 +114,14 @@ pub(super) fn attention_scale(keys: &Keys, architecture: Family, head_dim: usize
 /// The window, and which layers have it.
 pub(super) fn sliding(keys: &Keys, architecture: Family, layers: usize) -> Result<Option<(usize, Vec<bool>)>> {
     let absent = match (architecture, keys.map.get("sliding_window")) {
-        (Family::Mistral, Some(Value::Null)) => return Ok(None),
+        (Family::Mistral, Some(Value::Null)) | (Family::Phi3, None | Some(Value::Null)) => return Ok(None),
         (Family::Gemma3, Some(Value::Null)) => None,
-        (Family::Mistral | Family::Gemma3, _) => Some(4096),
+        (Family::Mistral | Family::Phi3 | Family::Gemma3, _) => Some(4096),
         // Qwen has the key too; there use_sliding_window decides, and that is refused.
         (Family::Llama | Family::Qwen2 | Family::Qwen3, _) => return Ok(None),
     };
     let window = keys.size("sliding_window", absent, 1 << 30)?;
-    if architecture == Family::Mistral {
+    if architecture != Family::Gemma3 {
         return Ok(Some((window, vec![true; layers])));
     }
     let sliding = match keys.get("layer_types") {
@@ -153,6 +154,7 @@ pub(super) fn context(architecture: Family) -> usize {
     match architecture {
         Family::Llama => 2048,
         Family::Qwen2 | Family::Qwen3 => 32_768,
+        Family::Phi3 => 4096,
         Family::Mistral | Family::Gemma3 => 131_072,
     }
 }
@@ -161,7 +163,7 @@ pub(super) fn context(architecture: Family) -> usize {
 pub(super) fn bos(keys: &Keys, architecture: Family) -> Result<Option<u32>> {
     match keys.map.get("bos_token_id") {
         None => Ok(match architecture {
-            Family::Llama | Family::Mistral => Some(1),
+            Family::Llama | Family::Mistral | Family::Phi3 => Some(1),
             Family::Gemma3 => Some(2),
             Family::Qwen2 | Family::Qwen3 => None,
         }),
@@ -175,6 +177,7 @@ pub(super) fn eos(keys: &Keys, architecture: Family) -> Result<Vec<u32>> {
     match keys.map.get("eos_token_id") {
         None => Ok(match architecture {
             Family::Llama | Family::Mistral => vec![2],
+            Family::Phi3 => vec![32_000],
             Family::Gemma3 => vec![1],
             Family::Qwen2 | Family::Qwen3 => Vec::new(),
         }),

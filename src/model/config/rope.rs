@@ -1,11 +1,31 @@
 //! Rotary positions as config.json describes them, in the layouts that it has had.
 
 use super::super::rope::{Rope, RopeScaling};
+use super::Family;
 use super::keys::{Keys, brief};
 use crate::error::Result;
 
 fn theta(keys: &Keys, key: &str, default: f64) -> Result<f64> {
     keys.number(key, Some(default), 1.0, 1e15)
+}
+
+/// Numbers of a head that are rotated: all, or in Phi-3 a part, rounded down as transformers does.
+pub(super) fn rotary_dim(keys: &Keys, architecture: Family, head_dim: usize) -> Result<usize> {
+    if architecture != Family::Phi3 {
+        return Ok(head_dim);
+    }
+    const FACTOR: &str = "partial_rotary_factor";
+    let outer = keys.number(FACTOR, Some(1.0), 0.0, 1.0)?;
+    let factor = match keys.object("rope_parameters")? {
+        Some(map) => Keys { place: keys.place, prefix: "rope_parameters.", map }.number(FACTOR, Some(outer), 0.0, 1.0)?,
+        None => outer,
+    };
+    let rotary_dim = (head_dim as f64 * factor) as usize;
+    if rotary_dim == 0 || !rotary_dim.is_multiple_of(2) {
+        let what = format!("{factor} of a head of {head_dim} is {rotary_dim} numbers, which cannot be rotated in pairs");
+        return Err(keys.error(FACTOR, what, ""));
+    }
+    Ok(rotary_dim)
 }
 
 fn whole(keys: &Keys) -> Result<()> {
@@ -20,8 +40,11 @@ fn whole(keys: &Keys) -> Result<()> {
 ///
 /// Precedence as in transformers 5's `convert_rope_params_to_dict`: a `rope_scaling` that is not empty, then `rope_parameters`;
 /// the theta inside it, then the outer one.
-pub(super) fn one(keys: &Keys) -> Result<Rope> {
-    whole(keys)?;
+pub(super) fn one(keys: &Keys, architecture: Family) -> Result<Rope> {
+    let partial = architecture == Family::Phi3;
+    if !partial {
+        whole(keys)?;
+    }
     let outer_theta = theta(keys, "rope_theta", 10_000.0)?;
     let scaling = keys.object("rope_scaling")?.filter(|map| !map.is_empty());
     let (prefix, map) = match (scaling, keys.object("rope_parameters")?) {
@@ -32,6 +55,9 @@ pub(super) fn one(keys: &Keys) -> Result<Rope> {
     let inner = Keys { place: keys.place, prefix, map };
     if let Some((key, _)) = map.iter().find(|(_, value)| value.is_object()) {
         return Err(inner.error(&brief(&key.as_str().into()), "a rope of its own for each type of layer is not supported", ""));
+    }
+    if !partial {
+        whole(&inner)?;
     }
     parameters(&inner, outer_theta)
 }
@@ -68,7 +94,6 @@ pub(super) fn by_layer_type(keys: &Keys) -> Result<(Rope, Option<Rope>)> {
 
 /// Theta and scaling of one object.
 fn parameters(inner: &Keys, outer_theta: f64) -> Result<Rope> {
-    whole(inner)?;
     let theta = theta(inner, "rope_theta", outer_theta)?;
     let key = if inner.get("rope_type").is_some() { "rope_type" } else { "type" };
     let factor = || inner.number("factor", None, 1.0, 1e6);

@@ -190,7 +190,9 @@ fn an_unknown_architecture_is_answered_with_the_known_ones() {
     let nothing = with("", json!({"architectures": null})).expect_err("unknown");
     for error in [unknown, by_type, nothing] {
         let hint = error.hint().expect("a hint");
-        for known in ["LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM", "Gemma3ForCausalLM"] {
+        for known in
+            ["LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM", "Phi3ForCausalLM", "Gemma3ForCausalLM"]
+        {
             assert!(hint.contains(known), "{hint}");
         }
     }
@@ -206,6 +208,32 @@ fn mistral_s_window_is_in_every_layer_or_in_none() {
     assert_eq!((later.window(0), later.sliding_window, later.qkv_bias, later.local_rope), (None, None, false, None));
     let error = with("MistralForCausalLM", json!({"sliding_window": 0})).expect_err("no token would be seen").to_string();
     assert!(error.contains("sliding_window"), "{error}");
+}
+
+#[test]
+fn phi3_has_fused_layers() {
+    let phi3 = |changes| with("Phi3ForCausalLM", changes);
+    let plain = phi3(json!({"num_key_value_heads": 2})).expect("valid");
+    assert_eq!(plain.linear_shapes()[0], ("qkv_proj", 64 + 2 * 32, 64));
+    assert_eq!(plain.modules(), ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]);
+    assert_eq!((plain.sliding_window, plain.rotary_dim, plain.rms_norm_eps, plain.max_position_embeddings), (None, 16, 1e-5, 4096));
+    assert_eq!((plain.bos_token_id, plain.eos_token_id.as_slice()), (Some(1), [32_000].as_slice()));
+    assert_eq!(plain.parameter_list().len(), 3 + 2 * 6);
+    let four = phi3(json!({"partial_rotary_factor": 0.75, "sliding_window": 2047})).expect("valid");
+    let five = phi3(json!({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.75}, "sliding_window": 2047}));
+    for config in [four, five.expect("valid")] {
+        assert_eq!((config.rotary_dim, config.window(1), config.rope.theta), (12, Some(2047), 1e4));
+    }
+    for (changes, key, words) in [
+        (json!({"rope_scaling": {"type": "longrope", "long_factor": [1.0]}}), "rope_scaling.type", "longrope"),
+        (json!({"rope_scaling": {"type": "su"}}), "rope_scaling.type", "su"),
+        (json!({"partial_rotary_factor": 0.05}), "partial_rotary_factor", "pairs"),
+        (json!({"partial_rotary_factor": 0.2}), "partial_rotary_factor", "pairs"),
+        (json!({"hidden_act": "gelu"}), "hidden_act", "gelu"),
+    ] {
+        let error = phi3(changes).expect_err(key).to_string();
+        assert!(error.starts_with(&format!("m/config.json: {key}")) && error.contains(words), "{error}");
+    }
 }
 
 fn gemma(changes: Value) -> ModelConfig {
