@@ -10,8 +10,9 @@ use crate::device::{Category, Device, Ledger, Limits, human_bytes};
 use crate::error::{Error, Result};
 use crate::model::{ModelConfig, Source};
 use crate::train::estimate::Estimate as Laid;
+use crate::train::resolve::{self, Room};
 use crate::train::writer::Writer;
-use crate::train::{Event, RunConfig, resolve, rows};
+use crate::train::{Event, RunConfig, rows};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
@@ -47,7 +48,8 @@ struct Estimate {
     /// What the files were found to be.
     data: Vec<String>,
     /// Free memory of this machine, where the run would be on its processor.
-    free: Option<u64>,
+    room: Option<Room>,
+    recomputes: bool,
 }
 
 /// Runs the command.
@@ -86,8 +88,9 @@ fn estimate(run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<Estimate> {
     }
     let free = device.as_ref().is_none_or(Device::is_cpu).then(resolve::available_memory).flatten();
     let writes = Writer::open(&run, &source)?.map_or(0, |w| w.capacity());
-    let Laid { spec, memory, longest, .. } = Laid::new(&run, &source, &lengths, writes, limits, None)?;
-    Ok(Estimate { memory, run, source, spec, seq: longest, rows: counts, data: found, free })
+    let Laid { spec, memory, longest, recomputes, .. } = Laid::new(&run, &source, &lengths, writes, limits, free)?;
+    let room = Room::of(&run, free);
+    Ok(Estimate { memory, run, source, spec, seq: longest, rows: counts, data: found, room, recomputes })
 }
 
 impl Estimate {
@@ -108,7 +111,7 @@ impl Estimate {
     }
 
     fn fits(&self) -> Option<bool> {
-        self.free.map(|free| self.memory.total() <= free)
+        self.room.map(|room| self.memory.total() <= room.bytes)
     }
 
     /// Why there are so many blocks, where the program chose.
@@ -159,9 +162,13 @@ impl Estimate {
         }
         lines.push(format!("memory      {}", human_bytes(self.memory.total())));
         lines.extend(self.memory.rows().map(|(category, bytes)| format!("  {:<12}{:>10}", category.name(), human_bytes(bytes))));
-        if let (Some(free), Some(fits)) = (self.free, self.fits()) {
+        if self.recomputes {
+            lines.push("            activations are recomputed in the backward pass".into());
+        }
+        if let (Some(room), Some(fits)) = (self.room, self.fits()) {
             let verdict = if fits { "it fits" } else { "it does NOT fit" };
-            lines.push(format!("free        {} on this machine: {verdict}", human_bytes(free)));
+            let whose = if room.given { "allowed by --memory" } else { "on this machine" };
+            lines.push(format!("free        {} {whose}: {verdict}", human_bytes(room.bytes)));
         }
         lines.join("\n")
     }
@@ -202,7 +209,8 @@ impl Estimate {
             "data": self.data,
             "steps": self.rows.map(|(_, steps)| steps),
             "memory": memory,
-            "free": self.free,
+            "free": self.room.map(|room| room.bytes),
+            "gradient_checkpointing": self.recomputes,
             "fits": self.fits(),
         })
     }

@@ -82,6 +82,19 @@ impl Device {
     }
 }
 
+/// When an operation of a plan ran, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OpTime {
+    /// The kernel's name.
+    pub kernel: &'static str,
+    /// Seconds from the plan's first operation.
+    pub begin: f64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Its floating-point operations.
+    pub flops: u64,
+}
+
 /// A read that was asked for and may not have arrived.
 #[derive(Debug)]
 pub struct Ticket(TicketState);
@@ -146,6 +159,18 @@ impl Session {
                 Ok(())
             }
             Self::Gpu(s) => s.run(plan, active_rows),
+        }
+    }
+
+    /// Runs a plan as [`Self::run`] does, one operation at a time, and times each.
+    ///
+    /// # Errors
+    /// Where the device was lost or has no clock.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn profile(&mut self, plan: usize, active_rows: u32) -> Result<Vec<OpTime>> {
+        match self {
+            Self::Cpu(s) => Ok(s.profile(plan, active_rows)),
+            Self::Gpu(s) => s.profile(plan, active_rows),
         }
     }
 

@@ -4,6 +4,8 @@ pub mod adapters;
 mod arrival;
 mod pipelines;
 mod session;
+#[cfg(not(target_arch = "wasm32"))]
+mod timing;
 
 pub use adapters::{AdapterReport, Gpu};
 pub use session::{GpuSession, PendingRead};

@@ -1,5 +1,6 @@
 //! Plans loaded on a GPU: buffers, bind groups, submits bounded in time, reads that do not block the step.
 
+use super::super::OpTime;
 use super::super::cpu::map_slots;
 use super::super::ledger::{Ledger, human_bytes};
 use super::super::plan::{BufferDecl, BufferId, Layout, Op, Plan, View, shared_slots};
@@ -19,14 +20,23 @@ const DISPATCH_FLOPS: u64 = 20_000;
 /// Uploads go in pieces, so that staging memory stays small.
 const UPLOAD_WORDS: usize = 4 << 20;
 /// Longest wait for a device before it counts as lost.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
-struct LoadedOp {
+pub(super) struct LoadedOp {
+    pub kernel: &'static str,
     compiled: Arc<Compiled>,
     bind_group: wgpu::BindGroup,
     grid: [u32; 3],
     needs_rows_above: Option<u32>,
-    flops: u64,
+    pub flops: u64,
+}
+
+impl LoadedOp {
+    pub fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.compiled.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        pass.dispatch_workgroups(self.grid[0], self.grid[1], self.grid[2]);
+    }
 }
 
 /// A read on its way.
@@ -126,7 +136,14 @@ impl GpuSession {
                         };
                         let (offset, size) = place.next().expect("one place an operation");
                         let bind_group = bind(&gpu, &compiled, op, buffer, &uniforms.buffer, offset, size);
-                        LoadedOp { compiled, bind_group, grid: op.grid, needs_rows_above: op.needs_rows_above, flops: op.flops }
+                        LoadedOp {
+                            kernel: op.kernel.name,
+                            compiled,
+                            bind_group,
+                            grid: op.grid,
+                            needs_rows_above: op.needs_rows_above,
+                            flops: op.flops,
+                        }
                     })
                     .collect()
             })
@@ -166,7 +183,7 @@ impl GpuSession {
     pub fn run(&mut self, plan: usize, active_rows: u32) -> Result<()> {
         let rate = self.pace.lock().unwrap_or_else(PoisonError::into_inner).flops_per_second;
         let budget = (rate * SUBMIT_SECONDS) as u64;
-        let ops: Vec<&LoadedOp> = self.plans[plan].iter().filter(|op| op.needs_rows_above.is_none_or(|rows| active_rows > rows)).collect();
+        let ops = self.active(plan, active_rows);
         let mut begin = 0;
         while begin < ops.len() {
             let mut flops = 0;
@@ -181,14 +198,22 @@ impl GpuSession {
         self.poll(false)
     }
 
+    /// Runs a plan and times each operation.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn profile(&mut self, plan: usize, active_rows: u32) -> Result<Vec<OpTime>> {
+        super::timing::timed(&self.gpu, &self.active(plan, active_rows))
+    }
+
+    fn active(&self, plan: usize, active_rows: u32) -> Vec<&LoadedOp> {
+        self.plans[plan].iter().filter(|op| op.needs_rows_above.is_none_or(|rows| active_rows > rows)).collect()
+    }
+
     fn submit(&self, ops: &[&LoadedOp], flops: u64) {
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             for op in ops {
-                pass.set_pipeline(&op.compiled.pipeline);
-                pass.set_bind_group(0, &op.bind_group, &[]);
-                pass.dispatch_workgroups(op.grid[0], op.grid[1], op.grid[2]);
+                op.dispatch(&mut pass);
             }
         }
         let submitted = Instant::now();
