@@ -58,7 +58,7 @@ fn a_wrong_number_is_noticed() {
 }
 
 /// Kernel, text of its shader, what stands there instead.
-const FAULTS: [(&str, &str, &str); 27] = [
+const FAULTS: [(&str, &str, &str); 29] = [
     ("weight_norm", "params.first_row + row", "row"),
     ("scale_columns", "m[o] / norms[o]", "m[o]"),
     ("magnitude_grad", "sum / norms[o]", "sum"),
@@ -68,10 +68,12 @@ const FAULTS: [(&str, &str, &str); 27] = [
     ("matmul", "let k = min(params.k,", "let k = max(params.k,"),
     ("matmul", "k0 += TILE_K", "k0 += TILE_K + 1u"),
     ("attention", "total *= shrink;", ""),
-    ("attention", "var first = span.x;", "var first = 0u;"),
-    ("attention_grad_q", "sum[c] * params.scale", "sum[c]"),
+    ("attention", "(keys >= vec4u(span.x)) & ", ""),
+    ("attention", "width0 + 4u * (i % WIDTH_QUADS)", "4u * (i % WIDTH_QUADS)"),
+    ("attention_step", "var first = span.x;", "var first = 0u;"),
+    ("attention_grad_q", "sum[i] * params.scale", "sum[i]"),
     ("attention_grad_kv", "head < (kv_head + 1u) * group", "head < kv_head * group + 1u"),
-    ("attention_grad_kv", "span.x <= token", "true"),
+    ("attention_grad_kv", "& (keys < vec4u(span.y))", ""),
     ("embedding", "id - params.first_row >= params.rows", "false"),
     ("cross_entropy", "i == goal", "i == 0u"),
     ("rms_norm", " + params.eps", ""),

@@ -79,6 +79,7 @@ pub mod metrics {
 pub static ALL: &[&Kernel] = &[
     &adamw::KERNEL,
     &attention::KERNEL,
+    &attention::STEP_KERNEL,
     &attention_delta::KERNEL,
     &attention_grad_kv::KERNEL,
     &attention_grad_q::KERNEL,
