@@ -12,7 +12,7 @@ pub mod kernel;
 pub mod ledger;
 pub mod plan;
 
-pub use kernel::{Access, Call, Kernel};
+pub use kernel::{Access, Call, Kernel, Needs};
 pub use ledger::{Category, Ledger, human_bytes};
 pub use plan::{Layout, Limits, Op, Plan, PlanBuilder, View};
 
@@ -60,6 +60,14 @@ impl Device {
         match self {
             Self::Cpu => Limits::NONE,
             Self::Gpu(gpu) => gpu.plan_limits(),
+        }
+    }
+
+    /// Whether it can run a kernel.
+    pub fn offers(&self, needs: Needs) -> bool {
+        match self {
+            Self::Cpu => true,
+            Self::Gpu(gpu) => gpu.offers(needs),
         }
     }
 

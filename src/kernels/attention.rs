@@ -12,6 +12,7 @@ pub static KERNEL: Kernel = Kernel {
     source: shader!("attention", "exponential", "logarithm", "attention", "attention_tile"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
 
 /// `shaders/attention_step.wgsl`: the same for a few tokens, of which tiles would be all but empty.
@@ -20,6 +21,7 @@ pub static STEP_KERNEL: Kernel = Kernel {
     source: shader!("attention_step", "exponential", "logarithm", "attention"),
     bindings: KERNEL.bindings,
     run,
+    ..Kernel::PLAIN
 };
 
 /// Tokens of a workgroup's tile, and keys; and numbers of a head that it sums.

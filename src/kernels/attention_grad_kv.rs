@@ -12,6 +12,7 @@ pub static KERNEL: Kernel = Kernel {
     source: shader!("attention_grad_kv", "exponential", "attention", "attention_tile"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
 
 impl Attention {

@@ -12,6 +12,7 @@ pub static KERNEL: Kernel = Kernel {
     source: shader!("attention_grad_q", "exponential", "attention", "attention_tile"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
 
 impl Attention {

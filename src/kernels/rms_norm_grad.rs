@@ -11,6 +11,7 @@ pub static KERNEL: Kernel = Kernel {
     source: shader!("rms_norm_grad", "sum64"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
 
 #[repr(C)]

@@ -22,36 +22,41 @@ pub fn run(args: &Args, device: &Device) -> Result<Report> {
             None => layers.push((module.to_owned(), outputs, inputs)),
         }
     }
-    let peak = peak(device)?;
+    let mut peak = peak(device)?;
     let time = args.time().mul_f64(0.1);
-    let mut rows = Vec::new();
+    let mut measured = Vec::new();
     for (layer, outputs, inputs) in layers {
         for (product, name) in [(Product::Forward, "x W^T"), (Product::InputGradient, "g W"), (Product::WeightGradient, "g^T x")] {
             let format = if product == Product::WeightGradient { Format::F32 } else { format };
             let case = ProductCase { product, tokens, inputs, outputs, format };
             let seconds = case.measure(device, time)?;
-            let rate = case.flops() / seconds;
-            rows.push(Row {
-                name: format!("{name} {tokens} x {inputs} x {outputs}, {format:?}"),
-                rate,
-                cells: vec![
-                    layer.clone(),
-                    name.to_owned(),
-                    format!("{tokens} x {inputs} x {outputs}"),
-                    format!("{format:?}").to_lowercase(),
-                    format!("{:.2}", seconds * 1e3),
-                    format!("{:.1}", rate / 1e9),
-                    format!("{:.0}%", 100.0 * rate / peak),
-                ],
-                json: Map::from_iter([("seconds".to_owned(), json!(seconds)), ("flops_per_second".to_owned(), json!(rate))]),
-            });
+            peak = peak.max(case.flops() / seconds);
+            measured.push((layer.clone(), name, case, seconds));
         }
     }
+    let rows = measured.into_iter().map(|(layer, name, case, seconds)| {
+        let (rate, sizes) = (case.flops() / seconds, format!("{tokens} x {} x {}", case.inputs, case.outputs));
+        let format = format!("{:?}", case.format).to_lowercase();
+        Row {
+            name: format!("{name} {sizes}, {format}"),
+            rate,
+            cells: vec![
+                layer,
+                name.to_owned(),
+                sizes,
+                format,
+                format!("{:.2}", seconds * 1e3),
+                format!("{:.1}", rate / 1e9),
+                format!("{:.0}%", 100.0 * rate / peak),
+            ],
+            json: Map::from_iter([("seconds".to_owned(), json!(seconds)), ("flops_per_second".to_owned(), json!(rate))]),
+        }
+    });
     Ok(Report {
         key: "products",
         headings: vec!["layers", "product", "tokens x in x out", "weights", "ms", "GFLOP/s", "of peak"],
-        rows,
-        notes: vec![format!("{shape}. peak: {:.1} GFLOP/s, the largest of a square product's runs on this device", peak / 1e9)],
+        rows: rows.collect(),
+        notes: vec![format!("{shape}. peak: {:.1} GFLOP/s, the fastest of these and of a square product", peak / 1e9)],
         more: Map::from_iter([("peak_flops_per_second".to_owned(), json!(peak))]),
     })
 }

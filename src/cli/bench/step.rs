@@ -54,7 +54,7 @@ pub fn run(args: &Args, device: &Device) -> Result<Report> {
             "dispatches",
         ],
         rows: Vec::new(),
-        notes: vec![format!("peak: {:.1} GFLOP/s, the largest of a square product's runs on this device", peak / 1e9)],
+        notes: vec![format!("peak: {:.1} GFLOP/s, what a large square product reaches on this device", peak / 1e9)],
         more: Map::from_iter([("peak_flops_per_second".to_owned(), json!(peak))]),
     };
     let mut traced = Vec::new();

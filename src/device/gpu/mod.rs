@@ -2,6 +2,7 @@
 
 pub mod adapters;
 mod arrival;
+mod choice;
 mod pipelines;
 mod session;
 #[cfg(not(target_arch = "wasm32"))]
