@@ -200,7 +200,7 @@ impl Gpu {
 
     /// What diablo asks an adapter for: all its limits, and the features that its kernels know.
     pub fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
-        let wanted = Features::SHADER_F16 | Features::SUBGROUP | Features::TIMESTAMP_QUERY;
+        let wanted = Features::SHADER_F16 | Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::PIPELINE_CACHE;
         wgpu::DeviceDescriptor {
             label: Some("diablo"),
             required_features: adapter.features() & wanted,

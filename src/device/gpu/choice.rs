@@ -145,40 +145,22 @@ impl Choices {
     }
 }
 
-/// The file of choices. It is a convenience: where it cannot be read or written, they are measured again.
+/// The file of choices.
 #[cfg(not(target_arch = "wasm32"))]
 mod remembered {
+    use super::super::kept;
     use super::Gpu;
-    use crate::files;
     use std::collections::HashMap;
-    use std::path::PathBuf;
 
-    type File = HashMap<String, HashMap<String, String>>;
-
-    fn path() -> Option<PathBuf> {
-        Some(dirs::cache_dir()?.join("diablo").join("kernels.json"))
-    }
-
-    fn device(gpu: &Gpu) -> String {
-        let report = gpu.report();
-        format!("{}, {}, {}, diablo {}", report.name, report.backend, report.driver, env!("CARGO_PKG_VERSION"))
-    }
-
-    fn all() -> File {
-        let bytes = path().and_then(|p| files::read(&p).ok()).unwrap_or_default();
-        serde_json::from_slice(&bytes).unwrap_or_default()
-    }
+    const KERNELS: &str = "kernels";
 
     pub fn read(gpu: &Gpu) -> HashMap<String, String> {
-        all().remove(&device(gpu)).unwrap_or_default()
+        kept::read(gpu, KERNELS).and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
     pub fn write(gpu: &Gpu, made: &HashMap<String, String>) {
-        let mut file = all();
-        file.insert(device(gpu), made.clone());
-        let Some((path, bytes)) = path().zip(serde_json::to_vec_pretty(&file).ok()) else { return };
-        if path.parent().is_some_and(|folder| files::create_dir_all(folder).is_ok()) {
-            let _ = files::atomic_write_bytes(&path, &bytes);
+        if let Ok(bytes) = serde_json::to_vec(made) {
+            kept::write(gpu, KERNELS, &bytes);
         }
     }
 }

@@ -3,6 +3,8 @@
 pub mod adapters;
 mod arrival;
 mod choice;
+#[cfg(not(target_arch = "wasm32"))]
+mod kept;
 mod pipelines;
 mod session;
 #[cfg(not(target_arch = "wasm32"))]
