@@ -104,7 +104,7 @@ impl ExportPage {
             let adapter = match record.config.method {
                 Method::Full => None,
                 _ => {
-                    let source = Source::open(&record.config.model)?;
+                    let source = Source::open(&crate::hub::local(&record.config.model))?;
                     Some(resolve::describe(&AdapterFile::open(&folder, &source.config)?.spec))
                 }
             };

@@ -16,6 +16,7 @@ pub mod feed;
 pub mod heldout;
 pub mod inspect;
 pub mod metrics;
+pub mod names;
 pub mod plot;
 pub mod program;
 pub mod record;
