@@ -4,7 +4,9 @@
 mod common;
 mod loopback;
 
-use common::{Ended, end, json_file, losses, text};
+use common::{Ended, end, json_file, losses};
+use diablo::app::shared::Shared;
+use eframe::egui;
 use loopback::{Loopback, TOKEN, Wrong, hex};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -473,10 +475,39 @@ h.hf_hub_download('demo/q', 'main/train-00000-of-00001.jsonl', repo_type='datase
     assert!(place.hub.log().iter().all(|a| !a.path.contains("/lfs/")));
 }
 
+/// Not a test of its own: the process that the next test starts, since its settings are the environment's.
 #[test]
-fn names_are_texts_for_the_system() {
-    // A name that the shell took apart must not become another one.
+fn window() {
+    if std::env::var_os("DIABLO_TEST_WINDOW").is_none() {
+        return;
+    }
+    let (ctx, mut shared) = (egui::Context::default(), Shared::default());
+    let begun = Instant::now();
+    let wait = |shared: &mut Shared, done: &dyn Fn(&Shared) -> bool| {
+        while !done(shared) && begun.elapsed().as_secs() < 60 {
+            std::thread::sleep(Duration::from_millis(5));
+            shared.poll(&ctx);
+        }
+    };
+    shared.open_model(&ctx, MODEL.into());
+    wait(&mut shared, &|s| s.model.value.is_some() || s.model.error.is_some());
+    assert!(shared.model.error.is_none(), "{:?}", shared.model.error);
+    assert_eq!(shared.model.value.as_ref().unwrap().name, "Model-1M");
+    assert_eq!(shared.run.model, PathBuf::from(format!("{MODEL}@{}", "01".repeat(20))));
+    shared.open_data(&ctx, "demo/q");
+    wait(&mut shared, &|s| s.rows.value.is_some() || s.rows.error.is_some());
+    assert_eq!(shared.rows.value.as_ref().unwrap().len(512), 6);
+    shared.open_model(&ctx, "Demo/Nothing".into());
+    wait(&mut shared, &|s| s.model.error.is_some());
+    assert!(shared.model.error.as_ref().unwrap().to_string().contains("no such model"));
+}
+
+#[test]
+fn the_window_takes_names() {
     let place = Place::new();
-    assert!(place.run("info --model Demo/Model-1M@").err.contains("there is no such folder"));
-    assert!(text(&place.cache()).contains("hub"));
+    place.hub.put("datasets", "demo/q", 4, &[("train.jsonl", rows(0, 6))], &[]);
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    place.at_home(&mut command);
+    command.args(["window", "--exact", "--nocapture"]).env("DIABLO_TEST_WINDOW", "1").stdin(Stdio::null());
+    end(command).good();
 }

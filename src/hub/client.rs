@@ -7,8 +7,12 @@ use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body};
 use url::Url;
 
-/// Tries of one request, or of one file without a new byte.
-const TRIES: u32 = 6;
+/// Tries of one question.
+const TRIES: u32 = 4;
+/// Tries of one file without a new byte: what has begun is worth more patience.
+const FILE_TRIES: u32 = 6;
+/// The longest wait for a host that does not answer at all.
+const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 /// The longest pause between two of them, where the hub asks for none.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// The longest pause that the hub may ask for.
@@ -59,8 +63,8 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .timeout_resolve(Some(settings.silence))
-            .timeout_connect(Some(settings.silence))
+            .timeout_resolve(Some(settings.silence.min(LONGEST_CONNECT)))
+            .timeout_connect(Some(settings.silence.min(LONGEST_CONNECT)))
             .timeout_recv_response(Some(settings.silence))
             .timeout_per_read(Some(settings.silence))
             .build();
@@ -109,7 +113,9 @@ impl Client {
             let response = request.call().map_err(|error| self.broken(error, &url))?;
             let next = response.headers().get("Location").filter(|_| response.status().is_redirection());
             let Some(next) = next.and_then(|l| l.to_str().ok()).and_then(|l| url.join(l).ok()) else { return Ok(response) };
-            if head && Some(next.origin()) != home {
+            // What leads to the content describes it; what does not, such as a mirror, leads to the hub.
+            let describes = ["X-Linked-Etag", "X-Repo-Commit"].iter().any(|name| response.headers().contains_key(*name));
+            if head && describes && Some(next.origin()) != home {
                 return Ok(response);
             }
             if !["http", "https"].contains(&next.scheme()) || (url.scheme() == "https" && next.scheme() != "https") {
@@ -125,6 +131,11 @@ impl Client {
         use ureq::Error as E;
         let host = url.host_str().unwrap_or_default();
         match error {
+            // A certificate that is not trusted comes as this.
+            E::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+                let hint = "is HF_ENDPOINT right? A network that reads along puts its own certificate there";
+                Fault::Final(Error::input(host, format!("cannot be trusted: {e}"), hint))
+            }
             E::Io(_) | E::Timeout(_) | E::HostNotFound | E::ConnectionFailed | E::Protocol(_) => {
                 Fault::Passing(format!("{host} cannot be reached ({error})"), None)
             }
@@ -187,9 +198,17 @@ impl Client {
         format!("{} ({})", asked.name, self.settings.endpoint)
     }
 
-    /// How much is borne. `once`: nothing, because there is another way.
+    /// How much is borne for a question. `once`: nothing, because there is another way.
     pub(super) fn patience(&self, once: bool) -> Patience {
-        let tries = if once { 1 } else { TRIES };
+        self.tries(if once { 1 } else { TRIES })
+    }
+
+    /// How much is borne for a file's content.
+    pub(super) fn patience_for_file(&self) -> Patience {
+        self.tries(FILE_TRIES)
+    }
+
+    fn tries(&self, tries: u32) -> Patience {
         Patience { tries, left: tries - 1, first: self.settings.pause, pause: self.settings.pause }
     }
 

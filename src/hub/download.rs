@@ -115,7 +115,7 @@ impl Download<'_> {
     /// Brings the part to its end. It is checked.
     fn transfer(&self, tell: &mut dyn FnMut(Told)) -> Result<()> {
         let part = self.shelf.part(&self.remote.etag);
-        let mut patience = self.client.patience(false);
+        let mut patience = self.client.patience_for_file();
         let mut spoilt = false;
         loop {
             let before = length(&part);
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn a_full_disk_says_how_much_it_lacks() {
         let error = no_room(&Name::parse("a/b").expect("a name"), Path::new("cache"), 3 << 20, "1.00 MiB are free");
-        assert_eq!(error.to_string(), "cache: a/b needs 3.00 MiB more here: 1.00 MiB are free");
+        assert_eq!(error.to_string(), "cache: a/b needs 3.0 MiB more here: 1.00 MiB are free");
         assert!(error.hint().is_some_and(|hint| hint.contains("HF_HOME")));
     }
 }

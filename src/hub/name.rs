@@ -86,11 +86,6 @@ fn is_revision(text: &str) -> bool {
     is_inside(text) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./+".contains(&b))
 }
 
-/// Whether this is the hash of a commit, which never means anything else later.
-pub fn is_commit(text: &str) -> bool {
-    (40..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
 /// Whether a path of `/` stays inside the folder that it is below, on every system. What the hub says is not trusted.
 pub fn is_inside(path: &str) -> bool {
     let piece = |p: &str| {
@@ -172,6 +167,5 @@ mod tests {
         for path in ["", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\\b", "C:a", "a\nb", "a.", "a ", "a/\u{0}"] {
             assert!(!is_inside(path), "{path}");
         }
-        assert!(is_commit(&"0f".repeat(20)) && !is_commit("main") && !is_commit(&"0g".repeat(20)));
     }
 }

@@ -10,7 +10,7 @@
 //! .locks/models--owner--name/<etag>.lock               who fetches one
 //! ```
 
-use super::name::{Name, is_commit, is_inside};
+use super::name::{Name, is_inside};
 use crate::error::{Error, Result};
 use crate::files;
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
@@ -133,6 +133,11 @@ impl Shelf {
     }
 }
 
+/// Whether this is the hash of a commit, which never means anything else later.
+pub(super) fn is_commit(text: &str) -> bool {
+    (40..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// Makes the folder that a file will be in.
 pub(super) fn below(path: &Path) -> Result<()> {
     let Some(folder) = path.parent() else { return Ok(()) };
@@ -176,6 +181,11 @@ mod tests {
         let deep = Shelf::new(folder.path(), Kind::Model, &deep);
         deep.keep_commit(COMMIT).expect("writes");
         assert!(folder.path().join("models--o--n/refs/refs/pr/1").is_file() && deep.commit().as_deref() == Some(COMMIT));
+    }
+
+    #[test]
+    fn commits_are_hashes() {
+        assert!(is_commit(COMMIT) && !is_commit("main") && !is_commit(&COMMIT[1..]) && !is_commit(&COMMIT.replace('a', "g")));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use super::client::{Asked, Client, Fault};
 use super::download::{Download, Remote, no_room};
-use super::name::{is_commit, is_inside};
-use super::shelf::{Kind, Shelf};
+use super::name::is_inside;
+use super::shelf::{Kind, Shelf, is_commit};
 use super::{Name, Settings, Told};
 use crate::device::human_bytes;
 use crate::error::{Error, Result};
