@@ -4,90 +4,14 @@
 mod common;
 mod loopback;
 
-use common::{Ended, end, json_file, losses};
+use common::{end, json_file, losses};
 use diablo::app::shared::Shared;
 use eframe::egui;
-use loopback::{Loopback, TOKEN, Wrong, hex};
+use loopback::place::{MODEL, Place, WEIGHTS, asset, model_files, rows};
+use loopback::{TOKEN, Wrong, hex};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-const MODEL: &str = "Demo/Model-1M";
-const WEIGHTS: &str = "model.safetensors";
-
-/// A hub, and somebody's home.
-struct Place {
-    hub: Loopback,
-    folder: tempfile::TempDir,
-}
-
-fn asset(name: &str) -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo").join(name)).unwrap()
-}
-
-/// The bundled model, and what a repository has beside.
-fn model_files() -> Vec<(&'static str, Vec<u8>)> {
-    let own = ["config.json", "tokenizer.json", "tokenizer_config.json", WEIGHTS];
-    let own = own.into_iter().map(|file| (file, asset(&format!("model/{file}"))));
-    let others = ["README.md", ".gitattributes", "pytorch_model.bin", "onnx/model.onnx"].map(|file| (file, b"not wanted".to_vec()));
-    own.chain(others).collect()
-}
-
-/// So many of the demo's rows.
-fn rows(from: usize, count: usize) -> Vec<u8> {
-    let all = String::from_utf8(asset("train.jsonl")).unwrap();
-    all.lines().skip(from).take(count).flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect()
-}
-
-impl Place {
-    /// A hub with the bundled model.
-    fn new() -> Self {
-        let place = Self { hub: Loopback::start(), folder: tempfile::tempdir().unwrap() };
-        place.hub.put("models", MODEL, 1, &model_files(), &[WEIGHTS]);
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn cache(&self) -> PathBuf {
-        self.path("home/hub")
-    }
-
-    fn snapshot(&self, version: u8) -> PathBuf {
-        self.cache().join("models--Demo--Model-1M/snapshots").join(format!("{version:02x}").repeat(20))
-    }
-
-    /// The program at this hub's door.
-    fn command(&self, args: &str) -> Command {
-        let mut command = common::command(&args.split_whitespace().collect::<Vec<_>>());
-        self.at_home(&mut command);
-        command
-    }
-
-    fn at_home(&self, command: &mut Command) {
-        for name in ["HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"] {
-            command.env_remove(name);
-        }
-        command.env("HF_ENDPOINT", self.hub.endpoint()).env("HF_HOME", self.path("home")).env("NO_PROXY", "127.0.0.1");
-        command.current_dir(self.folder.path());
-    }
-
-    fn run(&self, args: &str) -> Ended {
-        end(self.command(args))
-    }
-
-    fn offline(&self, args: &str) -> Ended {
-        let mut command = self.command(args);
-        command.env("HF_HUB_OFFLINE", "1");
-        end(command)
-    }
-
-    fn info(&self) -> Ended {
-        self.run(&format!("info --model {MODEL}"))
-    }
-}
 
 const SHORT: &str = "--blocks 8 --steps 2 --batch-size 4 --seq-len 32 --device cpu";
 
@@ -414,6 +338,44 @@ fn a_silent_server_is_given_up_and_asked_again() {
     let begun = Instant::now();
     end(command).good();
     assert!(begun.elapsed() < Duration::from_secs(15));
+}
+
+/// The layout that openai/gsm8k has.
+#[cfg(feature = "parquet")]
+#[test]
+fn parquet_of_a_subset_is_learned_from() {
+    let table = |pairs: &[[&str; 2]]| {
+        use parquet::data_type::{ByteArray, ByteArrayType};
+        use parquet::file::{properties::WriterProperties, writer::SerializedFileWriter};
+        let schema = "message rows { required binary question (UTF8); required binary answer (UTF8); }";
+        let schema = parquet::schema::parser::parse_message_type(schema).unwrap();
+        let properties = WriterProperties::builder().set_compression(parquet::basic::Compression::SNAPPY).build();
+        let mut bytes = Vec::new();
+        let mut writer = SerializedFileWriter::new(&mut bytes, schema.into(), properties.into()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        for column in 0..2 {
+            let values: Vec<ByteArray> = pairs.iter().map(|pair| ByteArray::from(pair[column])).collect();
+            let mut writer = group.next_column().unwrap().unwrap();
+            writer.typed::<ByteArrayType>().write_batch(&values, None, None).unwrap();
+            writer.close().unwrap();
+        }
+        group.close().unwrap();
+        writer.close().unwrap();
+        bytes
+    };
+    let place = Place::new();
+    let shard = |subset: &str, split: &str| format!("{subset}/{split}-00000-of-00001.parquet");
+    let (train, test, other) = (shard("main", "train"), shard("main", "test"), shard("socratic", "train"));
+    let pairs = [["What does Crow play?", "The trumpet."], ["Where does Goat live?", "In the swamp."]];
+    let files = [(train.as_str(), table(&pairs)), (&test, table(&pairs[..1])), (&other, table(&pairs))];
+    place.hub.put("datasets", "openai/gsm8k", 6, &files, &[&train, &test, &other]);
+    let run = place.run(&format!("train --model {MODEL} --data openai/gsm8k:main --eval-data openai/gsm8k:main --out run {SHORT}"));
+    assert!(run.err.contains("Parquet, prompt and completion (question, answer), 2 rows"), "{}", run.said());
+    run.good();
+    let summary = json_file(&place.path("run"), "summary.json");
+    assert_eq!((&summary["rows"], &summary["eval_rows"]), (&2.into(), &1.into()));
+    let kept = std::fs::read_to_string(place.path("run/run.toml")).unwrap();
+    assert!(kept.contains(&format!("data = \"openai/gsm8k@{}:main\"\n", "06".repeat(20))), "{kept}");
 }
 
 /// Python's own client, where it is installed.

@@ -316,7 +316,7 @@ pub(super) fn peft(model: &Path, folder: &Path) -> String {
     format!(
         "from peft import PeftModel; from transformers import AutoModelForCausalLM\n\
          model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({}), {})",
-        quoted(model),
+        quoted(Path::new(&crate::hub::repository(model))),
         quoted(folder)
     )
 }

@@ -68,8 +68,8 @@ impl Hub {
         let usable = kept.filter(|commit| files::is_dir(&shelf.snapshot(commit)));
         match self.ask(kind, name, &shelf, usable.is_some(), tell) {
             Ok((commit, list)) => {
-                shelf.keep_commit(&commit)?;
-                shelf.keep_list(&commit, &list)?;
+                // A cache that holds all that is wanted may be one that cannot be written; if more is wanted, that says so.
+                let _ = shelf.keep_commit(&commit).and_then(|()| shelf.keep_list(&commit, &list));
                 Ok(visit(commit, Some(list), None, shelf))
             }
             Err(error) => match usable {

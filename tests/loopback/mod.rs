@@ -1,6 +1,8 @@
 //! A small hub on this machine: the routes that the real one has, files of its own, and faults on demand.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
+pub mod place;
+
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
