@@ -174,6 +174,23 @@ fn refusals_say_what_to_do() {
 }
 
 #[test]
+fn redirects_are_followed_and_the_token_stays_at_home() {
+    for name in ["Demo/Old-Model-1M", "Demo/Mirrored-Model-1M"] {
+        let place = Place::new();
+        let mut command = place.command(&format!("info --model {name}"));
+        command.env("HF_TOKEN", TOKEN);
+        end(command).good();
+        let snapshot = place.cache().join(format!("models--{}/snapshots/{}", name.replace('/', "--"), "01".repeat(20)));
+        assert!(std::fs::read(snapshot.join(WEIGHTS)).unwrap() == asset("model/model.safetensors"));
+        let log = place.hub.log();
+        assert!(log.iter().any(|a| a.status == 307));
+        // The mirror's answers lead to another host for everything.
+        let strange = |a: &&loopback::Asked| a.path.contains("/lfs/") || (name.contains("Mirrored") && a.status != 307);
+        assert!(log.iter().filter(strange).all(|a| a.token.is_none()) && log.iter().any(|a| a.token.is_some()), "{log:?}");
+    }
+}
+
+#[test]
 fn a_busy_hub_is_waited_for_within_bounds() {
     let place = Place::new();
     place.hub.fault("/api/", Wrong::Status(429, "Retry-After: 2"), 1);

@@ -220,6 +220,13 @@ fn route(state: &State, path: &str, token: Option<&str>, large: SocketAddr) -> A
         rest => ("models", rest),
     };
     let [owner, name, route, revision, file @ ..] = rest else { return answer(404, "", "") };
+    // One that has another name now, and one that this hub is only a mirror of.
+    for (prefix, host) in [("Old-", String::new()), ("Mirrored-", format!("http://{large}"))] {
+        if name.starts_with(prefix) {
+            let headers = vec![("Location", format!("{host}{}", plain.replace(prefix, "")))];
+            return Answer { status: 307, headers, body: Vec::new() };
+        }
+    }
     let of = format!("{kind}/{owner}/{name}");
     if !state.repositories.keys().any(|(name, _)| *name == of) {
         // The real one does not tell strangers what there is not.
