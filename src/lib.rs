@@ -38,6 +38,7 @@ pub mod error;
 pub mod eval;
 pub mod files;
 pub mod generate;
+pub mod hub;
 pub mod kernels;
 pub mod model;
 pub mod random;

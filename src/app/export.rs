@@ -104,7 +104,7 @@ impl ExportPage {
             let adapter = match record.config.method {
                 Method::Full => None,
                 _ => {
-                    let source = Source::open(&record.config.model)?;
+                    let source = Source::open(&crate::hub::local(&record.config.model))?;
                     Some(resolve::describe(&AdapterFile::open(&folder, &source.config)?.spec))
                 }
             };
@@ -316,7 +316,7 @@ pub(super) fn peft(model: &Path, folder: &Path) -> String {
     format!(
         "from peft import PeftModel; from transformers import AutoModelForCausalLM\n\
          model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({}), {})",
-        quoted(model),
+        quoted(Path::new(&crate::hub::repository(model))),
         quoted(folder)
     )
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 /// # Errors
 /// Where something is missing, or the folder holds something already.
 pub(super) fn write(run: &Path, model: &Path, target: &Path, what: What, dtype: Option<Dtype>) -> Result<Written> {
-    let source = Source::open(model)?;
+    let source = Source::open(&crate::hub::local(model))?;
     let adapter = AdapterFile::open(run, &source.config)?;
     let weights = match what {
         What::Merged => {

@@ -60,7 +60,9 @@ impl ModelPage {
         card(ui, "Open", |ui| {
             let locked = shared.status.state.is_active();
             ui.add_enabled_ui(!locked, |ui| {
-                let field = egui::TextEdit::singleline(&mut self.path).hint_text("a model's folder").desired_width(f32::INFINITY);
+                let field = egui::TextEdit::singleline(&mut self.path)
+                    .hint_text(if platform::IS_PAGE { "a model's folder" } else { "a model's folder, or owner/name on the hub" })
+                    .desired_width(f32::INFINITY);
                 let typed = ui.add(field).on_hover_text("A folder with config.json, tokenizer.json and safetensors");
                 let entered = typed.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
                 ui.add_space(space::TIGHT);
@@ -215,6 +217,9 @@ fn explain(ui: &mut Ui, shared: &mut Shared) {
     let t = tokens(ui);
     card(ui, "Which models work", |ui| {
         ui.label("A folder in Hugging Face layout: config.json, tokenizer.json and one or more safetensors files, as it is downloaded.");
+        if !platform::IS_PAGE {
+            ui.label("Or its name on the hub, such as Qwen/Qwen3-0.6B: it is fetched, and kept where Python keeps it.");
+        }
         ui.add_space(space::SMALL);
         facts(
             ui,

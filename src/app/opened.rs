@@ -3,13 +3,16 @@
 use super::jobs::Reporter;
 use crate::data::{ChatTemplate, Tokenizer, training_eos};
 use crate::error::{Error, Result};
+use crate::hub::{self, Told};
 use crate::model::Source;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A model that is open.
 pub struct OpenModel {
-    /// Its short name: the folder's.
+    /// Its short name: the folder's, or the hub's.
     pub name: String,
+    /// What finds the same again: the folder, or the hub's name with the commit.
+    pub path: PathBuf,
     /// Configuration and weights.
     pub source: Source,
     /// Tokenizer and end token, or why there are none: such a model can be looked at, not trained.
@@ -19,11 +22,13 @@ pub struct OpenModel {
 }
 
 impl OpenModel {
-    /// Opens a folder.
+    /// Opens a folder, or fetches what a name on the hub stands for.
     ///
     /// # Errors
     /// Names the file and what does not fit.
-    pub fn open(folder: &Path, reporter: &Reporter) -> Result<Self> {
+    pub fn open(path: &Path, reporter: &Reporter) -> Result<Self> {
+        let hub::Model { name: path, folder } = hub::model(path, true, &mut |told| told_to(reporter, told))?;
+        let folder = folder.as_path();
         reporter.report("opening the weights", 0, 0);
         let source = Source::open(folder)?;
         reporter.report("opening the tokenizer", 0, 0);
@@ -33,7 +38,7 @@ impl OpenModel {
             Ok((tokenizer, eos))
         });
         let has_template = ChatTemplate::of_model(folder).is_ok_and(|template| template.is_some());
-        Ok(Self { name: short_name(folder), source, tokenizer, has_template })
+        Ok(Self { name: short_name(&path), path, source, tokenizer, has_template })
     }
 
     /// The tokens of a text that a run writes between steps: its prompt and `most` more, as far as the context goes.
@@ -54,8 +59,19 @@ impl OpenModel {
     }
 }
 
-/// A folder's own name; one that says only "model" is told with the folder above it.
+/// Shows how a download goes, where a job shows how far it is.
+pub fn told_to(reporter: &Reporter, told: Told) {
+    match told {
+        Told::Bytes { what, done, total } => reporter.report(format!("fetching {what}"), done, total),
+        Told::Note(text) | Told::Warning(text) => reporter.report(text, 0, 0),
+    }
+}
+
+/// A folder's own name; one that says only "model" is told with the folder above it. A hub's without owner and commit.
 fn short_name(folder: &Path) -> String {
+    if hub::Name::of(folder).is_some() {
+        return hub::short(folder);
+    }
     let part = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     match (part(folder), folder.parent().and_then(part)) {
         (Some(name), Some(above)) if name == "model" => format!("{above}/{name}"),

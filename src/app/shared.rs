@@ -10,7 +10,7 @@ use crate::device::{Device, human_bytes};
 use crate::error::Error;
 use crate::model::weights::Site;
 use crate::train::resolve::available_memory;
-use crate::train::{RunConfig, RunRecord};
+use crate::train::{Event, RunConfig, RunRecord, names};
 use eframe::egui;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -319,8 +319,14 @@ impl Shared {
         self.rows.start(ctx, move |reporter| {
             let (tokenizer, eos) = model.tokenizer()?;
             let options = crate::train::rows::options(&run, &model.source.folder, eos)?;
+            let mut told = |event| match event {
+                Event::Loading { what, done, total } => reporter.report(format!("fetching {what}"), done, total),
+                Event::Note { text } | Event::Warning { text } => reporter.report(text, 0, 0),
+                _ => {}
+            };
+            let files = names::data(&run, &mut told)?;
             reporter.report("reading", 0, 0);
-            Preview::read(&run.data, &run.reading(), tokenizer, &options, &|done, total| {
+            Preview::read(&files, &run.reading(), tokenizer, &options, &|done, total| {
                 reporter.report("tokenising", done as u64, total as u64)
             })
             .map(Arc::new)
@@ -361,6 +367,10 @@ impl Shared {
     /// Takes over what jobs have brought; the shell calls it once a frame.
     pub fn poll(&mut self, ctx: &egui::Context) {
         if self.model.poll() {
+            if let Some(model) = &self.model.value {
+                // A hub's name has its commit now.
+                self.run.model.clone_from(&model.path);
+            }
             let folder = self.run.model.clone();
             self.settings.remember_model(&folder);
             self.read_rows(ctx);

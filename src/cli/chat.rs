@@ -1,6 +1,7 @@
 //! `diablo chat`
 
 use super::common_args::{DeviceArgs, SamplingArgs, check_sampling, open_adapter, word};
+use super::located;
 use super::output::{self, Reader, complain};
 use super::progress::{Look, Reporter};
 use crate::data::template::chatting::AUTO;
@@ -51,8 +52,8 @@ pub struct Args {
     /// Run folder: its model, adapter and chat template
     #[arg(value_name = "RUN", conflicts_with = "adapter")]
     run: Option<PathBuf>,
-    /// Folder of the model [default: the run's]
-    #[arg(long, value_name = "DIR", required_unless_present = "run")]
+    /// Folder of the model, or its name on the hub [default: the run's]
+    #[arg(long, value_name = "DIR|NAME", required_unless_present = "run")]
     model: Option<PathBuf>,
     /// Adapter to put on it: a run folder, or one that peft wrote
     #[arg(long, value_name = "DIR")]
@@ -102,7 +103,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     // A run that trained a whole model has it inside.
     let whole = adapter.as_ref().map(|folder| folder.join("model")).filter(|_| args.run.is_some() && args.model.is_none());
     let whole = whole.filter(|folder| folder.join("config.json").is_file());
-    let source = Source::open(whole.as_ref().unwrap_or(&model))?.held_in(args.weights.map(Into::into));
+    let folder = match &whole {
+        Some(folder) => folder.clone(),
+        None => located::model(&model, args.quiet)?,
+    };
+    let source = Source::open(&folder)?.held_in(args.weights.map(Into::into));
     let file = match (&adapter, &whole) {
         (Some(folder), None) => Some(open_adapter(folder, &source.config)?),
         _ => None,

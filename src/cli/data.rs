@@ -10,7 +10,7 @@ use crate::data::summary::{SHARES, duplicates, quantiles};
 use crate::data::{Options, Tokenizer, TooLong, training_eos};
 use crate::error::{Error, Result};
 use crate::model::ModelConfig;
-use crate::train::{Event, RunConfig, rows};
+use crate::train::{Event, RunConfig, names, rows};
 use serde_json::{Value, json};
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -96,19 +96,31 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 fn look(run: RunConfig, quiet: bool) -> Result<Told> {
     for (missing, option, hint) in [
-        (run.model.as_os_str().is_empty(), "model", "name a folder with config.json and tokenizer.json"),
-        (run.data.is_empty(), "data", "name a file of rows (JSON, JSONL, CSV, Parquet) or of plain text"),
+        (
+            run.model.as_os_str().is_empty(),
+            "model",
+            "name a folder with config.json and tokenizer.json, or a model on the hub (owner/name)",
+        ),
+        (
+            run.data.is_empty(),
+            "data",
+            "name a file of rows (JSON, JSONL, CSV, Parquet) or of plain text, or a dataset on the hub (owner/name)",
+        ),
     ] {
         if missing {
             return Err(Error::usage(format!("--{option} is needed"), hint));
         }
     }
     run.validate_options()?;
-    let config = ModelConfig::from_dir(&run.model)?;
-    let tokenizer = Tokenizer::from_dir(&run.model)?;
+    let mut fetching = Reporter::new(Look::choose(quiet, false));
+    let folder = names::model(&run.model, false, &mut |event| fetching.report(&event))?;
+    let run = RunConfig { data: names::data(&run, &mut |event| fetching.report(&event))?, ..run };
+    drop(fetching);
+    let config = ModelConfig::from_dir(&folder)?;
+    let tokenizer = Tokenizer::from_dir(&folder)?;
     tokenizer.check_against(config.vocab_size)?;
-    let eos = training_eos(&run.model, &tokenizer, &config.eos_token_id)?;
-    let options: Options = rows::options(&run, &run.model, eos)?;
+    let eos = training_eos(&folder, &tokenizer, &config.eos_token_id)?;
+    let options: Options = rows::options(&run, &folder, eos)?;
     let reporter = std::sync::Mutex::new(Reporter::new(Look::choose(quiet, false)));
     let preview = Preview::read(&run.data, &run.reading(), &tokenizer, &options, &|done, total| {
         if let Ok(mut reporter) = reporter.lock() {

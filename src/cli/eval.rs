@@ -1,6 +1,7 @@
 //! `diablo eval`
 
 use super::common_args::{DeviceArgs, OutputArgs, open_adapter, word};
+use super::located;
 use super::output::{self, grouped};
 use super::progress::{Look, Reporter};
 use crate::data::{Columns, Format, Reading, TrainOn};
@@ -27,8 +28,8 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Folder of the model
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the model, or its name on the hub
+    #[arg(long, value_name = "DIR|NAME")]
     model: PathBuf,
     /// Adapter to put on it: a run folder, or one that peft wrote
     #[arg(long, value_name = "DIR")]
@@ -36,9 +37,12 @@ pub struct Args {
     /// How the model's matrices are held: f32, bf16, f16, int8 or nf4 [default: as the checkpoint has them]
     #[arg(long, value_parser = word::<WeightsFormat>(), hide_possible_values = true)]
     weights: Option<WeightsFormat>,
-    /// Rows to score: JSON, JSONL, CSV, Parquet or plain text
-    #[arg(long, value_name = "FILE")]
+    /// Rows to score: JSON, JSONL, CSV, Parquet or plain text, or a dataset on the hub (owner/name, owner/name:subset)
+    #[arg(long, value_name = "FILE|NAME")]
     data: PathBuf,
+    /// Split of a dataset on the hub whose name says none
+    #[arg(long, value_name = "NAME", default_value = "test")]
+    split: String,
     /// Format of the rows: auto, pairs, alpaca, sharegpt, messages or text
     #[arg(long, value_parser = word::<Format>(), default_value = "auto", hide_possible_values = true)]
     data_format: Format,
@@ -77,7 +81,9 @@ pub struct Args {
 /// # Errors
 /// Where the model or the rows cannot be read, or do not fit on the device.
 pub fn run(args: Args) -> Result<ExitCode> {
-    let source = Source::open(&args.model)?.held_in(args.weights.map(Into::into));
+    let quiet = args.output.quiet || args.output.json;
+    let files = located::rows(&args.data, &args.split, quiet)?;
+    let source = Source::open(&located::model(&args.model, quiet)?)?.held_in(args.weights.map(Into::into));
     let adapter = args.adapter.as_deref().map(|folder| open_adapter(folder, &source.config)).transpose()?;
     let device = args.device.open()?;
     let mut reading = Reading { format: args.data_format, columns: args.columns };
@@ -91,10 +97,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
         batch_size: args.batch_size,
         max_new_tokens: args.max_new_tokens,
     };
-    let mut reporter = Reporter::new(Look::choose(args.output.quiet || args.output.json, false));
+    let mut reporter = Reporter::new(Look::choose(quiet, false));
     let begun = Instant::now();
-    let scores =
-        pollster::block_on(evaluate(&device, &source, adapter.as_ref(), &args.data, &options, &mut |event| reporter.report(&event)))?;
+    let scores = pollster::block_on(evaluate(&device, &source, adapter.as_ref(), &files, &options, &mut |event| reporter.report(&event)))?;
     drop(reporter);
     let exact = scores.exact_match;
     if args.output.json {

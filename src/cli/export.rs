@@ -1,7 +1,7 @@
 //! `diablo export`
 
 use super::common_args::{OutputArgs, open_adapter, say};
-use super::output;
+use super::{located, output};
 use crate::adapter::files::WEIGHTS_FILE;
 use crate::adapter::{AdapterFile, shira};
 use crate::device::human_bytes;
@@ -59,8 +59,8 @@ impl From<Dtype> for crate::model::Dtype {
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Folder of the model that the adapter was trained on
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the model that the adapter was trained on, or its name on the hub
+    #[arg(long, value_name = "DIR|NAME")]
     model: PathBuf,
     /// Adapter to merge into it: a run folder, one that peft wrote, or an adapter.chkpt of the DiaBlo authors
     #[arg(long, value_name = "DIR")]
@@ -83,7 +83,7 @@ pub struct Args {
 /// # Errors
 /// Where the adapter does not fit the model, or the folder cannot be written.
 pub fn run(args: Args) -> Result<ExitCode> {
-    let source = Source::open(&args.model)?;
+    let source = Source::open(&located::model(&args.model, args.output.quiet || args.output.json)?)?;
     let adapter = open_adapter(&args.adapter, &source.config)?;
     if args.format == Some(Format::Shira) {
         return write_shira(&args, &source, &adapter);

@@ -1,6 +1,7 @@
 //! `diablo generate`
 
 use super::common_args::{DeviceArgs, OutputArgs, SamplingArgs, open_adapter, say, word};
+use super::located;
 use super::output::{self, Reader};
 use super::progress::{Look, Reporter};
 use crate::data::{Tokenizer, stop_ids};
@@ -41,8 +42,8 @@ choice! {
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Folder of the model
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the model, or its name on the hub
+    #[arg(long, value_name = "DIR|NAME")]
     model: PathBuf,
     /// Adapter to put on it: a run folder, or one that peft wrote
     #[arg(long, value_name = "DIR")]
@@ -75,7 +76,8 @@ pub struct Args {
 /// Where the model cannot be loaded or the prompt does not fit.
 pub fn run(args: Args) -> Result<ExitCode> {
     let sampling = args.sampling.sampling()?;
-    let source = Source::open(&args.model)?.held_in(args.weights.map(Into::into));
+    let model = located::model(&args.model, args.output.quiet || args.output.json)?;
+    let source = Source::open(&model)?.held_in(args.weights.map(Into::into));
     let adapter = args.adapter.as_deref().map(|folder| open_adapter(folder, &source.config)).transpose()?;
     let tokenizer = Tokenizer::from_dir(&source.folder)?;
     tokenizer.check_against(source.config.vocab_size)?;

@@ -12,7 +12,7 @@ use crate::model::{ModelConfig, Source};
 use crate::train::estimate::Estimate as Laid;
 use crate::train::resolve::{self, Room};
 use crate::train::writer::Writer;
-use crate::train::{Event, RunConfig, rows};
+use crate::train::{Event, RunConfig, names, rows};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
@@ -72,10 +72,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 fn estimate(run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<Estimate> {
     if run.model.as_os_str().is_empty() {
-        return Err(Error::usage("--model is needed", "name a folder with config.json, tokenizer.json and safetensors"));
+        return Err(Error::usage(
+            "--model is needed",
+            "name a folder with config.json, tokenizer.json and safetensors, or a model on the hub (owner/name)",
+        ));
     }
     run.validate_options()?;
-    let source = if run.init_from_config { Source::from_config(&run.model)? } else { Source::open(&run.model)? };
+    let folder = names::model(&run.model, !run.init_from_config, events)?;
+    let source = if run.init_from_config { Source::from_config(&folder)? } else { Source::open(&folder)? };
     // A device is opened only where one is named: its largest binding decides how large tables are split.
     let device = if run.device == "auto" { None } else { Some(Device::open(&run.device)?) };
     let limits = device.as_ref().map_or(Limits::NONE, Device::limits);

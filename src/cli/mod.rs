@@ -13,6 +13,7 @@ pub mod export;
 pub mod generate;
 pub mod info;
 pub mod interrupt;
+pub mod located;
 pub mod output;
 pub mod progress;
 pub mod train;
@@ -38,7 +39,10 @@ Examples:
   diablo eval --model models/SmolLM2-135M --adapter runs/first --data test.jsonl
   diablo export --model models/SmolLM2-135M --adapter runs/first --out merged
 
-A model is a folder in Hugging Face layout: config.json, tokenizer.json, model.safetensors.
+A model is a folder in Hugging Face layout (config.json, tokenizer.json, model.safetensors), or a
+name on the hub: Qwen/Qwen3-0.6B, or with a branch, tag or commit, Qwen/Qwen3-0.6B@main. Rows are
+files, or a dataset on the hub: openai/gsm8k:main. A path that is there wins over a name.
+HF_TOKEN, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE mean what they mean in Python.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (after saving).
 Without arguments it opens the window where there is a display.
 DIABLO_DEVICE chooses the device where --device does not.";

@@ -21,6 +21,7 @@ Examples:
   diablo train --model models/SmolLM2-135M --data train.jsonl --out runs/first
   diablo train --model models/SmolLM2-135M --data train.jsonl --out runs/lora --method lora --rank 8
   diablo train --model models/SmolLM2-135M --data book.txt --out runs/book --eval-split 0.1
+  diablo train --model Qwen/Qwen3-0.6B --data openai/gsm8k:main --out runs/hub
 Go on with a run that was stopped, or run it once more:
   diablo train --resume --out runs/first
   diablo train --config runs/first/run.toml --out runs/again";

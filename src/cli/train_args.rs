@@ -18,13 +18,16 @@ pub struct TrainArgs {
     /// Read options from a TOML file; flags given here win over it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Folder of the checkpoint to fine-tune
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the checkpoint to fine-tune, or its name on the hub: owner/name, owner/name@revision
+    #[arg(long, value_name = "DIR|NAME")]
     pub model: Option<PathBuf>,
-    /// Rows to train on: JSON, JSONL, CSV, Parquet or plain text. Give it again for more files; FILE=2 takes each row twice, FILE=0.5
-    /// half of them
-    #[arg(long, value_name = "FILE[=WEIGHT]", value_parser = data_file())]
+    /// Rows to train on: JSON, JSONL, CSV, Parquet or plain text, or a dataset on the hub (owner/name, owner/name:subset). Give it
+    /// again for more files; FILE=2 takes each row twice, FILE=0.5 half of them
+    #[arg(long, value_name = "FILE|NAME[=WEIGHT]", value_parser = data_file())]
     pub data: Option<Vec<DataFile>>,
+    /// Split of datasets on the hub whose name says none [default: train]
+    #[arg(long, value_name = "NAME")]
+    pub split: Option<String>,
     /// Run folder; it is made
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -147,8 +150,8 @@ pub struct TrainArgs {
     #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Optimiser")]
     pub eps: Option<f64>,
 
-    /// Held-out rows
-    #[arg(long, value_name = "FILE", conflicts_with = "eval_split", help_heading = "Evaluation and checkpoints")]
+    /// Held-out rows: a file, or a dataset on the hub (its validation split, else test; owner/name:subset/split)
+    #[arg(long, value_name = "FILE|NAME", conflicts_with = "eval_split", help_heading = "Evaluation and checkpoints")]
     pub eval_data: Option<PathBuf>,
     /// Share of the rows to hold out, such as 0.1
     #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Evaluation and checkpoints")]
@@ -225,7 +228,7 @@ impl TrainArgs {
             ($($field:ident),+ $(,)?) => { $(if self.$field.is_some() { c.$field = self.$field; })+ };
         }
         set!(model, out, method, pad_blocks, targets, adapter_dropout, rank, alpha, rslora, dora, init, lora_plus_ratio);
-        set!(init_from_config);
+        set!(init_from_config, split);
         set!(batch_size, accumulate, seq_len, packing, too_long, prompt_column, completion_column, no_shuffle, seed);
         set!(data_format, columns, chat_template, train_on);
         set!(schedule, warmup, weight_decay, max_grad_norm, beta1, beta2, eps, sample_tokens);
@@ -277,7 +280,7 @@ mod tests {
     #[test]
     fn every_flag_arrives() {
         let c = config(
-            "--model m --data d --out o --method lora --blocks q_proj=8,default=4 --pad-blocks --targets q_proj,v_proj --adapter-dropout 0.1 \
+            "--model m --data d --split s --out o --method lora --blocks q_proj=8,default=4 --pad-blocks --targets q_proj,v_proj --adapter-dropout 0.1 \
              --rank 4 --alpha 8 --rslora --dora --init pissa --lora-plus-ratio 16 --init-adapter a --weights nf4 --steps 9 --batch-size 2 --accumulate 3 --seq-len 64 --packing --too-long drop \
              --prompt-column q --completion-column a --data-format alpaca --columns output=x --chat-template model --train-on last --no-shuffle --seed 5 --lr 3e-3 --schedule linear --warmup 2 --weight-decay 0.01 \
              --max-grad-norm 0 --beta1 0.8 --beta2 0.9 --eps 1e-6 --eval-split 0.2 --eval-every 3 --patience 2 --save-every 4 \

@@ -187,7 +187,7 @@ pub fn answers(device: &Device, source: &Source, adapter: Option<&AdapterFile>, 
 /// Where the device cannot hold the model.
 pub fn score(device: &Device, source: &Source, adapter: Option<&AdapterFile>, files: &Files) -> Result<Scores> {
     let options = eval::Options { seq_len: 64, batch_size: 16, ..eval::Options::default() };
-    pollster::block_on(eval::evaluate(device, source, adapter, &files.held_out(), &options, &mut |_| ()))
+    pollster::block_on(eval::evaluate(device, source, adapter, &[files.held_out()], &options, &mut |_| ()))
 }
 
 /// Trains one method and scores it.

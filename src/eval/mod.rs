@@ -2,7 +2,9 @@
 
 use crate::adapter::{AdapterFile, Spec};
 use crate::data::template::chatting::AUTO;
-use crate::data::{self, Chatting, Options as DataOptions, Reading, Tokenizer, TooLong, TrainOn, read_rows, stop_ids, training_eos};
+use crate::data::{
+    self, Chatting, Dataset, Options as DataOptions, Reading, Tokenizer, TooLong, TrainOn, read_rows, stop_ids, training_eos,
+};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::generate::{Decoder, Sampler, Sampling};
@@ -12,7 +14,7 @@ use crate::train::heldout::{self, Loss};
 use crate::train::program::{Program, Shape};
 use crate::train::resolve::{self, Room};
 use crate::train::{Event, rows};
-use std::path::Path;
+use std::path::PathBuf;
 
 /// How rows are scored.
 #[derive(Clone, Debug)]
@@ -75,7 +77,7 @@ pub struct Scores {
     pub exact_match: Option<ExactMatch>,
 }
 
-/// Scores a model, with an adapter if one is given, on the rows of a file.
+/// Scores a model, with an adapter if one is given, on the rows of files.
 ///
 /// # Errors
 /// Names the file and the row that is wrong, or what does not fit on the device.
@@ -83,7 +85,7 @@ pub async fn evaluate(
     device: &Device,
     source: &Source,
     adapter: Option<&AdapterFile>,
-    file: &Path,
+    files: &[PathBuf],
     options: &Options,
     events: &mut dyn FnMut(Event),
 ) -> Result<Scores> {
@@ -93,11 +95,14 @@ pub async fn evaluate(
     let tokenizer = Tokenizer::from_dir(&source.folder)?;
     tokenizer.check_against(source.config.vocab_size)?;
     let chat = Chatting::new(&options.chat_template, &source.folder, options.train_on)?;
-    let (rows, loss) = score_loss(device, source, adapter, &tokenizer, file, &chat, options, events).await?;
+    let (rows, loss) = score_loss(device, source, adapter, &tokenizer, files, &chat, options, events).await?;
     let exact_match = if options.max_new_tokens == Some(0) {
         None
     } else {
-        let asked = chat.questions(&read_rows(file, &options.reading)?, &tokenizer)?;
+        let mut asked = Vec::new();
+        for file in files {
+            asked.extend(chat.questions(&read_rows(file, &options.reading)?, &tokenizer)?);
+        }
         score_answers(device, source, adapter, &tokenizer, asked, options, events).await?
     };
     let mean = loss.mean();
@@ -110,7 +115,7 @@ async fn score_loss(
     source: &Source,
     adapter: Option<&AdapterFile>,
     tokenizer: &Tokenizer,
-    file: &Path,
+    files: &[PathBuf],
     chat: &Chatting,
     options: &Options,
     events: &mut dyn FnMut(Event),
@@ -118,7 +123,10 @@ async fn score_loss(
     let config = &source.config;
     let eos = training_eos(&source.folder, tokenizer, &config.eos_token_id)?;
     let how = DataOptions { seq_len: options.seq_len, eos, bos: None, too_long: TooLong::Cut, chat: chat.clone() };
-    let data = rows::build(file, &options.reading, tokenizer, &how, events)?;
+    let mut data = Dataset { samples: Vec::new() };
+    for file in files {
+        data.samples.extend(rows::build(file, &options.reading, tokenizer, &how, events)?.samples);
+    }
     let shape = Shape {
         batch_size: options.batch_size,
         buckets: data::buckets(&data.lengths(), options.batch_size, options.seq_len, rows::BUCKETS),

@@ -3,6 +3,7 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `disk.rs` | the system's files: atomic replacement, locks, mapping |
+//! | `links.rs` | links, and the space that is left; the system's alone |
 //! | `memory.rs` | a tree of files in memory with a list of what changed, for a browser, which keeps it in its own storage |
 //!
 //! Both have the same functions with the same errors; `tests.rs` runs on both. What is written is whole or not there at all.
@@ -12,6 +13,8 @@ use std::path::Path;
 
 #[cfg(not(target_arch = "wasm32"))]
 mod disk;
+#[cfg(not(target_arch = "wasm32"))]
+mod links;
 #[cfg(any(target_arch = "wasm32", test))]
 pub mod memory;
 #[cfg(test)]
@@ -19,6 +22,8 @@ mod tests;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use disk::*;
+#[cfg(not(target_arch = "wasm32"))]
+pub use links::*;
 #[cfg(target_arch = "wasm32")]
 pub use memory::*;
 

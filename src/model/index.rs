@@ -10,6 +10,14 @@ use crate::files::read_text;
 /// The largest index that is read; that of a model with 100,000 tensors holds ten megabytes.
 const INDEX_LIMIT: u64 = 100_000_000;
 
+/// The names of the files that an index names, each once.
+///
+/// # Errors
+/// Names the entry that is no file beside the index.
+pub fn shard_files(path: &Path) -> Result<Vec<String>> {
+    Index::read(path).map(|index| index.files)
+}
+
 /// A checked index.
 pub(super) struct Index {
     /// Names of files beside the index, each once, in order of first mention.

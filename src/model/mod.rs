@@ -24,6 +24,7 @@ pub use checkpoint::Checkpoint;
 pub use config::{Family, ModelConfig, ParamSpec};
 pub use container::SafetensorsFile;
 pub use decoding::Decoding;
+pub use index::shard_files;
 pub use inputs::Inputs;
 pub use layers::{Cache, Graph};
 pub use linear::Adapter;

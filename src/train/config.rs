@@ -93,10 +93,12 @@ impl From<WeightsFormat> for Format {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunConfig {
-    /// The checkpoint's folder.
+    /// The checkpoint's folder, or a name on the hub; see [`super::names`].
     pub model: PathBuf,
-    /// The files of rows to train on.
+    /// The files of rows to train on, or names on the hub.
     pub data: DataFiles,
+    /// The split of datasets on the hub whose name says none.
+    pub split: String,
     /// The run folder.
     pub out: PathBuf,
 
@@ -178,7 +180,7 @@ pub struct RunConfig {
     /// AdamW's epsilon.
     pub eps: f64,
 
-    /// Held-out rows from a file. Excludes `eval_split`.
+    /// Held-out rows from a file or a dataset on the hub. Excludes `eval_split`.
     pub eval_data: Option<PathBuf>,
     /// The share of the rows, at their end, that is held out.
     pub eval_split: Option<f64>,
@@ -216,6 +218,7 @@ impl Default for RunConfig {
         Self {
             model: PathBuf::new(),
             data: DataFiles::default(),
+            split: super::names::TRAIN.into(),
             out: PathBuf::new(),
             method: Method::Diablo,
             blocks: None,
@@ -274,9 +277,10 @@ impl Default for RunConfig {
 /// What a checkpoint depends on: a resume with another value would go on with something else.
 ///
 /// The rest (rates, lengths of the run, evaluation, device) may change between sittings.
-const FIXED_KEYS: [&str; 29] = [
+const FIXED_KEYS: [&str; 30] = [
     "model",
     "data",
+    "split",
     "method",
     "blocks",
     "pad_blocks",
@@ -307,7 +311,7 @@ const FIXED_KEYS: [&str; 29] = [
 ];
 
 /// Those of them that came later: they count where they are not left alone, so that checkpoints of older versions still resume.
-const LATER_KEYS: [&str; 6] = ["data_format", "columns", "chat_template", "train_on", "dora", "init"];
+const LATER_KEYS: [&str; 7] = ["split", "data_format", "columns", "chat_template", "train_on", "dora", "init"];
 
 impl RunConfig {
     /// Whether the rows are taken in a seeded random order.

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 /// The keys of the file in the order in which they are written.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("files; relative paths start at the working directory", &["model", "data", "out"]),
+    ("files; relative paths start at the working directory", &["model", "data", "split", "out"]),
     (
         "what trains",
         &[

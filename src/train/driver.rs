@@ -99,6 +99,7 @@ pub async fn drive(run: RunConfig, device: Option<Device>, orders: &mut impl Ord
 }
 
 async fn prepare(run: RunConfig, device: Option<Device>, news: &mut dyn FnMut(News)) -> Result<Trainer> {
+    let run = super::names::settle(run, &mut |event| news(News::Event(event)))?;
     let source = Trainer::source(&run)?;
     Trainer::open(run, source, device, &mut |event| news(News::Event(event))).await
 }

@@ -17,6 +17,7 @@ pub mod feed;
 pub mod heldout;
 pub mod inspect;
 pub mod metrics;
+pub mod names;
 pub mod plot;
 pub mod program;
 pub mod record;

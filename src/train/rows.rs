@@ -2,6 +2,7 @@
 
 use super::config::{RunConfig, TooLong};
 use super::event::Event;
+use super::names;
 use crate::data::{self, Chatting, Dataset, Found, Options, Reading, Report, Rows, Tokenizer, packed, read_file, training_eos};
 use crate::error::{Error, Result};
 use crate::model::Source;
@@ -51,7 +52,7 @@ fn load_apart(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -
     let options = options(run, &source.folder, eos)?;
     let reading = run.reading();
     let (mut train, mut held_out) = (Vec::new(), Vec::new());
-    for (index, file) in run.data.0.iter().enumerate() {
+    for (index, file) in names::data(run, events)?.0.iter().enumerate() {
         // Each file gives its own tail, before its rows are taken more than once: none is learned and held out.
         let (rows, tail) = build(&file.path, &reading, &tokenizer, &options, events)?.split_held_out(run.eval_split.unwrap_or(0.0))?;
         let weighted = rows.weighted(file.weight, run.seed.wrapping_add(index as u64));
@@ -67,8 +68,11 @@ fn load_apart(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -
     }
     let train = Dataset { samples: train };
     if let Some(path) = &run.eval_data {
-        let held_out = build(path, &reading, &tokenizer, &options, events)?;
-        return Ok((train, Some(held_out)));
+        let mut held_out = Vec::new();
+        for path in names::files_of(path, &names::HELD_OUT, events)? {
+            held_out.extend(build(&path, &reading, &tokenizer, &options, events)?.samples);
+        }
+        return Ok((train, Some(Dataset { samples: held_out })));
     }
     Ok((train, (!held_out.is_empty()).then_some(Dataset { samples: held_out })))
 }

@@ -14,7 +14,7 @@ use super::resolve::{self, Room};
 use super::run_folder::RunFolder;
 use super::schedule::Schedule;
 use super::writer::{Writer, Written};
-use super::{export, heldout, rows, state, writer};
+use super::{export, heldout, names, rows, state, writer};
 use crate::adapter::files::Tensor;
 use crate::adapter::{AdapterFile, Spec, pissa};
 use crate::data::{Dataset, Order};
@@ -112,6 +112,7 @@ impl Trainer {
     /// # Errors
     /// Everything that can be wrong with what came from outside; nothing is written before it all fits, but the run folder.
     pub fn prepare(run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<Self> {
+        let run = names::settle(run, events)?;
         let source = Self::source(&run)?;
         Self::with_source(run, source, events)
     }
@@ -130,7 +131,8 @@ impl Trainer {
     /// Names the option or the file that is wrong.
     pub fn source(run: &RunConfig) -> Result<Source> {
         run.validate()?;
-        if run.init_from_config { Source::from_config(&run.model) } else { Source::open(&run.model) }
+        let folder = names::model(&run.model, !run.init_from_config, &mut |_| ())?;
+        if run.init_from_config { Source::from_config(&folder) } else { Source::open(&folder) }
     }
 
     /// As [`Self::prepare`], with a model that is open already and, perhaps, a device: one that a window draws with.
@@ -578,7 +580,7 @@ impl Trainer {
                 found.map(|t| t.values.clone()).ok_or_else(|| Error::input(name, format!("no values of shape {shape:?}"), ""))
             })?;
         } else {
-            let base = self.run.model.display().to_string();
+            let base = crate::hub::repository(&self.run.model);
             pissa::beside_base(AdapterFile { spec: self.spec.clone(), base, tensors }, &self.start).save(self.folder.path())?;
         }
         let metrics = MetricsLog::read(&self.folder.metrics_path())?;

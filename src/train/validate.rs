@@ -22,8 +22,12 @@ impl RunConfig {
     /// Checks the whole run: [`RunConfig::validate_options`], and that a model, data and a run folder are named.
     pub fn validate(&self) -> Result<()> {
         let needed: [(&str, &Path, &str); 3] = [
-            ("model", &self.model, "name a folder with config.json, tokenizer.json and safetensors"),
-            ("data", self.data.first(), "name a file of rows (JSON, JSONL, CSV, Parquet) or of plain text"),
+            ("model", &self.model, "name a folder with config.json, tokenizer.json and safetensors, or a model on the hub (owner/name)"),
+            (
+                "data",
+                self.data.first(),
+                "name a file of rows (JSON, JSONL, CSV, Parquet) or of plain text, or a dataset on the hub (owner/name)",
+            ),
             ("out", &self.out, "name a folder for the run; it is made"),
         ];
         for (option, path, hint) in needed {
@@ -174,6 +178,7 @@ impl RunConfig {
         if self.prompt_column == self.completion_column {
             return Err(Error::usage(format!("--prompt-column and --completion-column are both '{}'", self.prompt_column), ""));
         }
+        must(!self.split.trim().is_empty(), "split", "''", "the name of a split, such as train")?;
         must(!self.chat_template.is_empty(), "chat-template", "''", "auto, model, none or a file")?;
         for file in &self.data.0 {
             let fits = file.weight.is_finite() && file.weight > 0.0 && file.weight <= MOST;

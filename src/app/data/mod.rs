@@ -66,7 +66,9 @@ impl DataPage {
         card(ui, "Open", |ui| {
             let locked = shared.status.state.is_active();
             ui.add_enabled_ui(!locked, |ui| {
-                let field = egui::TextEdit::singleline(&mut self.path).hint_text("a file of rows").desired_width(f32::INFINITY);
+                let field = egui::TextEdit::singleline(&mut self.path)
+                    .hint_text(if platform::IS_PAGE { "a file of rows" } else { "a file of rows, or owner/name on the hub" })
+                    .desired_width(f32::INFINITY);
                 let typed = ui.add(field).on_hover_text("JSON (.jsonl, .json), .csv, .parquet or plain text (.txt)");
                 let entered = typed.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
                 ui.add_space(space::TIGHT);

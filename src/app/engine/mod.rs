@@ -157,6 +157,9 @@ fn holds_run(folder: &Path) -> bool {
 
 /// A model's short name, for its runs' folders.
 fn model_name(model: &Path) -> String {
+    if crate::hub::Name::of(model).is_some() {
+        return crate::hub::short(model);
+    }
     let own = model.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let above = || model.parent().and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned());
     if own == "model" { above().unwrap_or(own) } else { own }

@@ -44,7 +44,7 @@ impl Compared {
     /// Names the file that is missing or broken.
     pub fn open(folder: &Path) -> Result<Self> {
         let record = RunRecord::open(folder)?;
-        let model = ModelConfig::from_dir(&record.config.model).ok();
+        let model = ModelConfig::from_dir(&crate::hub::local(&record.config.model)).ok();
         Ok(Self { facts: Facts::of(&record), track: Track::of(&record.metrics), model, record })
     }
 }
