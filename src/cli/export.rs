@@ -17,8 +17,8 @@ use std::process::ExitCode;
 const AFTER_HELP: &str = "\
 The folder holds model.safetensors, config.json and the tokenizer's files; transformers and other
 tools load it as it is. With --format gguf it holds model.gguf, which llama.cpp, LM Studio and
-Ollama load, and a Modelfile for the last. With --format shira it holds DiaBlo's blocks as an adapter
-that stock peft loads beside the base model. (LoRA needs no export: peft loads the run's folder.)
+Ollama load, and a Modelfile for the last. With --format shira it holds DiaBlo's blocks as an
+adapter that stock peft loads beside the base model. (LoRA needs no export: peft loads the run.)
 Several adapters of one base are added up: give --adapter again, with =FACTOR behind it to weigh.
 
 Examples:
@@ -49,7 +49,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// Adapter to merge into it: a run folder, one that peft wrote, or an adapter.chkpt of the DiaBlo authors. Several may be given,
-    /// each with a factor behind it (GGUF needs none)
+    /// each with a factor behind it. With --format gguf it may be left out
     #[arg(long, value_name = "DIR[=FACTOR]")]
     adapter: Vec<PathBuf>,
     /// Folder to write; it is made, and must be empty

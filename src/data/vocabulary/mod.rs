@@ -81,7 +81,7 @@ impl Vocabulary {
         let template = ChatTemplate::source_of_model(folder)?.map(|(source, _)| source);
         let has_template = template.is_some();
         metadata.extend(template.map(|source| ("tokenizer.chat_template".to_owned(), Value::Text(source))));
-        let stops = stops.into_iter().filter_map(|id| tokenizer.id_to_token(id)).collect();
+        let stops = stops.into_iter().filter_map(|id| table.tokens.get(id as usize)).map(|token| token.0.clone()).collect();
         let strips_behind_special = parts.added.iter().any(|token| token.special && token.rstrip);
         Ok(Self { metadata, stops, has_template, strips_behind_special })
     }

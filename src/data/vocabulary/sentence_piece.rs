@@ -35,6 +35,9 @@ pub(super) fn describe(parts: &Parts, table: &mut Table, notes: &mut Vec<String>
     if let Some(id) = parts.unknown() {
         table.set_kind(id, Kind::Unknown);
     }
+    if !table.tokens.iter().any(|token| token.1 == Kind::Byte) {
+        notes.push("the tokenizer has no tokens for bytes: llama.cpp stops with an error at a character that it does not know".into());
+    }
     let (prefix, understood) = blanks(parts);
     if !understood {
         notes.push("the tokenizer treats texts otherwise than SentencePiece (normalizer and pre_tokenizer in tokenizer.json): some texts will become other tokens in llama.cpp".into());

@@ -77,6 +77,9 @@ fn scores_keep_the_order_of_merges() {
     assert_eq!(kinds, [2, 3, 6, 1, 1, 1, 1, 1, 1, 4]);
     assert_eq!(table.tokens[9].0, "  ", "looked for in the text as it is");
     let Value::F32s(scores) = get(&told, "tokenizer.ggml.scores") else { panic!("numbers") };
+    let mut notes = Vec::new();
+    sentence_piece::describe(&all, &mut Table::new(&all, 2), &mut notes);
+    assert!(notes.len() == 1 && notes[0].contains("no tokens for bytes"), "{notes:?}");
     // A token that two merges make has the score of the first.
     assert_eq!(scores[2..9], [0.0, 0.0, 0.0, 0.0, -0.0, -2.0, -1.0]);
     assert_eq!(get(&told, "tokenizer.ggml.add_space_prefix"), &Value::Bool(true));
@@ -86,9 +89,9 @@ fn scores_keep_the_order_of_merges() {
 fn blanks_as_the_file_treats_them() {
     let told = |normalizer: Json, pre_tokenizer: Json| {
         let all = parts(json!({"normalizer": normalizer, "pre_tokenizer": pre_tokenizer,
-            "model": {"type": "BPE", "byte_fallback": true, "vocab": {"a": 0}, "merges": []}}));
+            "model": {"type": "BPE", "byte_fallback": true, "vocab": {"a": 0, "<0x00>": 1}, "merges": []}}));
         let mut notes = Vec::new();
-        let told = sentence_piece::describe(&all, &mut Table::new(&all, 1), &mut notes);
+        let told = sentence_piece::describe(&all, &mut Table::new(&all, 2), &mut notes);
         (get(&told, "tokenizer.ggml.add_space_prefix") == &Value::Bool(true), notes.len())
     };
     let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
