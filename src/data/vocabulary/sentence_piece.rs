@@ -10,8 +10,8 @@ const BLANK: &str = "▁";
 /// Below every merge, for tokens that none makes; as llama.cpp's converter scores added tokens.
 const UNMADE: f32 = -1e6;
 
-/// llama.cpp's model `llama`. It joins any two neighbours that are a token, the highest score first; tokenizer.json has merges instead, whose
-/// rank is such a score turned round.
+/// llama.cpp's model `llama`. It joins any two neighbours that are a token, the highest score first; tokenizer.json has merges instead,
+/// whose rank is such a score turned round.
 pub(super) fn describe(parts: &Parts, table: &mut Table, notes: &mut Vec<String>) -> Metadata {
     let Model::Bpe { merges, .. } = &parts.model else { return Metadata::new() };
     let first = first_merges(merges);
@@ -40,7 +40,9 @@ pub(super) fn describe(parts: &Parts, table: &mut Table, notes: &mut Vec<String>
     }
     let (prefix, understood) = blanks(parts);
     if !understood {
-        notes.push("the tokenizer treats texts otherwise than SentencePiece (normalizer and pre_tokenizer in tokenizer.json): some texts will become other tokens in llama.cpp".into());
+        let what = "the tokenizer treats texts otherwise than SentencePiece (normalizer and pre_tokenizer in tokenizer.json): some texts \
+                    will become other tokens in llama.cpp";
+        notes.push(what.into());
     }
     vec![
         ("tokenizer.ggml.model".into(), Value::Text("llama".into())),

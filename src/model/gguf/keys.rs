@@ -80,7 +80,7 @@ pub fn rope_divisors(config: &ModelConfig) -> Option<Vec<f32>> {
 fn period(sliding: &[bool]) -> Option<usize> {
     // Beyond the last layer where none sees everything.
     let period = sliding.iter().position(|s| !s).map_or(sliding.len() + 1, |first| first + 1);
-    sliding.iter().enumerate().all(|(layer, s)| *s == !(layer + 1).is_multiple_of(period)).then_some(period)
+    sliding.iter().enumerate().all(|(layer, s)| *s != (layer + 1).is_multiple_of(period)).then_some(period)
 }
 
 const INSTEAD: &str = "leave --format gguf out: transformers loads the merged folder";
@@ -152,15 +152,12 @@ mod tests {
     fn what_llama_cpp_cannot_compute_is_refused() {
         let llama3 = json!({"rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
             "original_max_position_embeddings": 64}});
+        let ropes = json!({"full_attention": {"rope_type": "default"}, "sliding_attention": {"rope_type": "linear", "factor": 2.0}});
         for (class, more, key) in [
             ("Qwen3", json!({"attention_bias": true}), "attention_bias"),
             ("Gemma3", json!({"attention_bias": true}), "attention_bias"),
             ("Qwen2", llama3.clone(), "rope_scaling"),
-            (
-                "Gemma3",
-                json!({"rope_parameters": {"full_attention": {"rope_type": "default"}, "sliding_attention": {"rope_type": "linear", "factor": 2.0}}}),
-                "sliding_attention",
-            ),
+            ("Gemma3", json!({"rope_parameters": ropes}), "sliding_attention"),
         ] {
             let error = metadata(&config(class, more), &mut Vec::new()).expect_err(key).to_string();
             assert!(error.contains(key), "{error}");
