@@ -13,7 +13,7 @@ use diablo::model::gguf::Encoding;
 use diablo::model::{Dtype, Family, ModelConfig, Source, TensorSpec, write_safetensors};
 use diablo::random::Random;
 use diablo::train::gguf;
-use gguf_files::{ENCODINGS, MODELS, Work};
+use gguf_files::{ENCODINGS, MODELS, Work, reader};
 use serde_json::{Value as Json, json};
 use std::path::Path;
 use std::process::Command;
@@ -253,7 +253,52 @@ fn sentence_piece(gemma: bool) -> (Json, usize) {
     (all, tokens.len())
 }
 
-/// Texts of real tokenizers and of both ways with blanks, in llama.cpp.
+/// The demo's tokenizer with another rule that cuts words, and tokens that show where it does.
+fn byte_level(pre_tokenizer: Json, ignore_merges: bool) -> (Json, usize) {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo/model/tokenizer.json");
+    let mut all: Json = serde_json::from_slice(&std::fs::read(file).expect("the demo's tokenizer")).expect("JSON");
+    let pairs = ["1 9", "19 9", "199 9", "Ċ Ċ", "Ġ Ġ", "! Ċ", "/ Ċ", "' s", "' S", "I T", "t h", "a B"];
+    let mut size = all["model"]["vocab"].as_object().expect("tokens").len();
+    for (left, right) in pairs.iter().map(|pair| pair.split_once(' ').expect("a pair")) {
+        let vocab = all["model"]["vocab"].as_object_mut().expect("tokens");
+        if !vocab.contains_key(&format!("{left}{right}")) {
+            vocab.insert(format!("{left}{right}"), json!(size));
+            size += 1;
+        }
+        all["model"]["merges"].as_array_mut().expect("merges").push(json!([left, right]));
+    }
+    // A token that no merge makes: taken as a word or not at all.
+    all["model"]["vocab"]["zzyzx"] = json!(size);
+    all["model"]["ignore_merges"] = json!(ignore_merges);
+    all["pre_tokenizer"] = pre_tokenizer;
+    (all, size + 1)
+}
+
+/// Every rule that has a name, as released files have it, and llama.cpp's name.
+fn rules() -> Vec<(&'static str, Json, bool)> {
+    let bytes = |own: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": own});
+    let steps = |first: Json, own: bool| json!({"type": "Sequence", "pretokenizers": [first, bytes(own)]});
+    let split = |rule: &str| steps(json!({"type": "Split", "pattern": {"Regex": rule}, "behavior": "Isolated", "invert": false}), false);
+    let three = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    let marks = three.replace("{1,3}", "").replace(r"?\p{L}+", r"?[\p{L}\p{M}]+").replace(r"[^\s\p{L}\p{N}]", r"[^\s\p{L}\p{M}\p{N}]");
+    let (upper, lower) = (r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]");
+    let capitals = |ends: &str, figures: &str| {
+        let word = format!(r"[^\r\n\p{{L}}\p{{N}}]?{upper}*{lower}+{ends}|[^\r\n\p{{L}}\p{{N}}]?{upper}+{lower}*{ends}");
+        format!(r"{word}|\p{{N}}{figures}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+    };
+    vec![
+        ("gpt-2", bytes(true), false),
+        ("smollm", steps(json!({"type": "Digits", "individual_digits": true}), true), false),
+        ("llama-bpe", split(three), true),
+        ("dbrx", split(three), false),
+        ("qwen2", split(&three.replace("{1,3}", "")), false),
+        ("qwen35", split(&marks), false),
+        ("tekken", split(&capitals("", "")), true),
+        ("gpt-4o", split(&capitals("(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "{1,3}")), false),
+    ]
+}
+
+/// Texts of real tokenizers, of every rule that cuts words and of both ways with blanks, in llama.cpp.
 #[test]
 fn llama_cpp_tokenises_alike() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -265,6 +310,13 @@ fn llama_cpp_tokenises_alike() {
     for (name, gemma) in [("Llama", false), ("Gemma3", true)] {
         let (tokenizer, size) = sentence_piece(gemma);
         sources.push((tiny(&dir.path().join(name), name, size, 2, &[("tokenizer.json", tokenizer.to_string())]), texts("")));
+    }
+    for (name, pre_tokenizer, ignore_merges) in rules() {
+        let (tokenizer, size) = byte_level(pre_tokenizer, ignore_merges);
+        let source = tiny(&dir.path().join(name), "Llama", size, 1, &[("tokenizer.json", tokenizer.to_string())]);
+        let more = "1999 19 199999x9\nit's IT'S aBcD  x zzyzx a zzyzx\nthe!/the a/b ... !!\n \tthe   \n١٩٩٩ Ελλάδα e\u{301}te\u{301} 你好";
+        let lines = ["!\n\n\n  the\n", "a/\nb \n \n\n c", "the\r\nthe\r\n\r\n"].map(str::to_owned);
+        sources.push((source, texts(more).into_iter().chain(lines).collect()));
     }
     if let Some(folder) = common::shared("real/qwen2-tokenizer") {
         let file = |name: &'static str| (name, std::fs::read_to_string(folder.join(name)).expect(name));
@@ -284,6 +336,8 @@ fn llama_cpp_tokenises_alike() {
             let out = source.folder.join("out");
             let written = gguf::write(source, source.checkpoint().expect("weights"), Blend::none(), &out, None).expect("written");
             assert!(written.notes.is_empty(), "{:?}", written.notes);
+            let named = rules().iter().find(|rule| source.folder.ends_with(rule.0)).map(|rule| rule.0);
+            assert!(named.is_none_or(|name| reader::read(&written.file).keys["tokenizer.ggml.pre"] == name), "{named:?}");
             json!({"file": written.file, "texts": texts, "prompts": [], "greedy": 0})
         })
         .collect();
@@ -295,9 +349,9 @@ fn llama_cpp_tokenises_alike() {
             let ids = tokenizer.encode(text).expect("ids");
             let place = ids.iter().zip(&got).position(|(a, b)| a != b).unwrap_or(ids.len().min(got.len()));
             let told = |ids: &[u32]| tokenizer.decode(&ids[place..ids.len().min(place + 9)], false).expect("text");
-            assert!(ids == got, "{:?}: {text:?}: {:?} and not {:?}", source.config.architecture, told(&got), told(&ids));
+            assert!(ids == got, "{}: {text:?}: {:?} and not {:?}", source.folder.display(), told(&got), told(&ids));
         }
-        println!("  {:?}: {} texts", source.config.architecture, texts.len());
+        println!("  {}: {} texts", source.folder.file_name().expect("a name").display(), texts.len());
         assert_eq!(answer["bos"], !tokenizer.begin().expect("begin").is_empty());
         assert_eq!(answer["template"].is_string(), source.folder.join("chat_template.jinja").exists());
     }

@@ -146,9 +146,7 @@ fn told(args: &Args, source: &Source, written: &Path, dtype: &str, bytes: u64, n
     }
     let text = format!("wrote {} | {} parameters as {dtype} | {}", written.display(), output::grouped(parameters), human_bytes(bytes));
     say(&args.output, &text);
-    if !args.output.json {
-        notes.iter().for_each(|note| output::complain(&format!("note: {note}")));
-    }
+    notes.iter().for_each(|note| output::complain(&format!("note: {note}")));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,10 +9,17 @@ use crate::model::gguf::{Metadata, Value};
 pub(super) fn describe(parts: &Parts, table: &mut Table, notes: &mut Vec<String>) -> Metadata {
     let Model::Bpe { merges, .. } = &parts.model else { return Metadata::new() };
     let known = pre_tokenizer::name(parts);
-    if known.is_none() {
-        let what = "llama.cpp has no name for the way this tokenizer cuts words (pre_tokenizer in tokenizer.json): \"default\" is \
-                    written, and some texts will become other tokens than here";
-        notes.push(what.into());
+    match known {
+        None => notes.push(
+            "llama.cpp has no name for the way this tokenizer cuts words (pre_tokenizer in tokenizer.json): \"default\" is written, and some \
+             texts will become other tokens than here"
+                .into(),
+        ),
+        Some((name, false)) => notes.push(format!(
+            "llama.cpp's rule {name} treats words that are tokens otherwise (ignore_merges in tokenizer.json): rare words may become other \
+             tokens than here"
+        )),
+        Some((_, true)) => {}
     }
     // NFC leaves nearly every text as it is, and llama.cpp does without.
     if parts.normalizers().iter().any(|step| step["type"] != "NFC") {
@@ -24,7 +31,7 @@ pub(super) fn describe(parts: &Parts, table: &mut Table, notes: &mut Vec<String>
     let lines = merges.iter().map(|(left, right)| format!("{left} {right}")).collect();
     vec![
         ("tokenizer.ggml.model".into(), Value::Text("gpt2".into())),
-        ("tokenizer.ggml.pre".into(), Value::Text(known.unwrap_or("default").into())),
+        ("tokenizer.ggml.pre".into(), Value::Text(known.map_or("default", |(name, _)| name).into())),
         ("tokenizer.ggml.merges".into(), Value::Texts(lines)),
     ]
 }

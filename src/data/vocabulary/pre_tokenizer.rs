@@ -17,8 +17,9 @@ const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}
 /// GPT-4o's: the same, with English endings and three figures.
 const GPT4O: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// llama.cpp's name of the rule; `None` where it has none.
-pub(super) fn name(parts: &Parts) -> Option<&'static str> {
+/// llama.cpp's name of the rule, and whether it then takes whole words of the vocabulary as this tokenizer does: as they are, or merged.
+/// `None` where it has no name.
+pub(super) fn name(parts: &Parts) -> Option<(&'static str, bool)> {
     let Model::Bpe { merges, ignore_merges, .. } = &parts.model else { return None };
     let steps = parts.pre_tokenizers();
     let (last, before) = steps.split_last()?;
@@ -27,7 +28,7 @@ pub(super) fn name(parts: &Parts) -> Option<&'static str> {
     }
     // Tokens that are never joined are the same in words of any kind.
     if merges.is_empty() && before.is_empty() {
-        return Some("gpt-2");
+        return Some(("gpt-2", true));
     }
     let own_rule = last.get("use_regex").is_none_or(|own| own == true);
     let found = match before {
@@ -46,7 +47,7 @@ pub(super) fn name(parts: &Parts) -> Option<&'static str> {
         _ => return None,
     };
     let takes_whole_words = ["llama-bpe", "tekken"].contains(&found);
-    (takes_whole_words == *ignore_merges).then_some(found)
+    Some((found, takes_whole_words == *ignore_merges))
 }
 
 /// The rule of a step that cuts by one and keeps all.

@@ -30,20 +30,27 @@ fn rules_that_cut_words_have_names() {
     let qwen2 = llama3.replace("{1,3}", "");
     let pairs = json!([["a", "b"]]);
     let name = |pre: &Json, merges: &Json, ignore| pre_tokenizer::name(&byte_level(pre.clone(), merges.clone(), ignore));
-    assert_eq!(name(&own, &pairs, false), Some("gpt-2"));
-    assert_eq!(name(&digits, &pairs, false), Some("smollm"));
-    assert_eq!(name(&steps(&qwen2), &json!(["a b"]), false), Some("qwen2"));
-    assert_eq!(name(&steps(llama3), &pairs, true), Some("llama-bpe"));
-    assert_eq!(name(&steps(llama3), &pairs, false), Some("dbrx"));
-    // Another rule, a blank before the text, whole words where llama.cpp would cut them: no name.
+    assert_eq!(name(&own, &pairs, false), Some(("gpt-2", true)));
+    assert_eq!(name(&digits, &pairs, false), Some(("smollm", true)));
+    assert_eq!(name(&steps(&qwen2), &json!(["a b"]), false), Some(("qwen2", true)));
+    assert_eq!(name(&steps(llama3), &pairs, true), Some(("llama-bpe", true)));
+    assert_eq!(name(&steps(llama3), &pairs, false), Some(("dbrx", true)));
+    assert_eq!(name(&own, &pairs, true), Some(("gpt-2", false)), "llama.cpp would merge whole words");
+    // Another rule, a blank before the text: no name.
     assert_eq!(name(&steps(r"\w+"), &pairs, false), None);
-    assert_eq!(name(&own, &pairs, true), None);
     assert_eq!(name(&json!({"type": "ByteLevel", "add_prefix_space": true}), &pairs, false), None);
     assert_eq!(name(&json!({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}), &pairs, false), None);
     // Bytes that nothing joins are the same however they are cut.
-    assert_eq!(name(&json!({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}), &json!([]), false), Some("gpt-2"));
+    assert_eq!(
+        name(&json!({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}), &json!([]), false),
+        Some(("gpt-2", true))
+    );
 
     let mut notes = Vec::new();
+    let whole = byte_level(own, pairs.clone(), true);
+    byte_level::describe(&whole, &mut Table::new(&whole, 5), &mut notes);
+    assert!(notes.len() == 1 && notes[0].contains("ignore_merges"), "{notes:?}");
+    notes.clear();
     let strange = byte_level(steps(r"\w+"), pairs, false);
     let told = byte_level::describe(&strange, &mut Table::new(&strange, 5), &mut notes);
     assert_eq!(get(&told, "tokenizer.ggml.pre"), &Value::Text("default".into()));
