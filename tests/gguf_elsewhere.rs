@@ -4,7 +4,7 @@
 mod common;
 mod gguf_files;
 
-use common::{apart, logits, python};
+use common::{apart, diablo, logits, python, text};
 use diablo::adapter::Blend;
 use diablo::data::Tokenizer;
 use diablo::device::Device;
@@ -354,5 +354,45 @@ fn llama_cpp_tokenises_alike() {
         println!("  {}: {} texts", source.folder.file_name().expect("a name").display(), texts.len());
         assert_eq!(answer["bos"], !tokenizer.begin().expect("begin").is_empty());
         assert_eq!(answer["template"].is_string(), source.folder.join("chat_template.jinja").exists());
+    }
+}
+
+/// What the demo's model learned, it answers in llama.cpp too, also from 8 and 4 bits.
+#[test]
+fn llama_cpp_answers_the_demo_s_questions() {
+    if std::env::var_os("NODE_LLAMA_CPP").is_none() {
+        println!("skipped: NODE_LLAMA_CPP names no folder with node-llama-cpp");
+        return;
+    }
+    let demo = |name: &str| format!("{}/assets/demo/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (model, dir) = (demo("model"), tempfile::tempdir().expect("a folder"));
+    let run = dir.path().join("run");
+    let options = ["--steps", "200", "--blocks", "16", "--lr", "1e-2", "--quiet"];
+    diablo(&[&["train", "--model", &model, "--data", &demo("train.jsonl"), "--out", text(&run)], &options[..]].concat()).good();
+    let args = ["eval", "--model", &model, "--adapter", text(&run), "--data", &demo("held-out.jsonl"), "--json"];
+    let own = diablo(&args).json()["exact_match"].as_f64().expect("a share");
+    let tokenizer = Tokenizer::from_dir(Path::new(&model)).expect("tokenizer");
+    let lines = std::fs::read_to_string(demo("held-out.jsonl")).expect("questions");
+    let rows: Vec<Json> = lines.lines().map(|line| serde_json::from_str(line).expect("a row")).collect();
+    let part = |row: &Json, key: &str| row[key].as_str().expect("text").to_owned();
+    let prompts: Vec<Vec<u32>> = rows.iter().map(|row| tokenizer.encode(&part(row, "prompt")).expect("ids")).collect();
+    let types = ["f32", "q8_0", "q4_0"];
+    let jobs = types.map(|kind| {
+        let out = dir.path().join(kind);
+        let args = ["export", "--model", &model, "--adapter", text(&run), "--format", "gguf", "--dtype", kind, "--out", text(&out)];
+        diablo(&args).good();
+        json!({"file": out.join("model.gguf"), "texts": [], "prompts": prompts, "greedy": 16})
+    });
+    let Some(answers) = llama_cpp(&json!(jobs)) else { return };
+    for (kind, answer) in types.iter().zip(&answers) {
+        let written: Vec<Vec<u32>> = serde_json::from_value(answer["greedy"].clone()).expect("ids");
+        let right = rows.iter().zip(&written).filter(|(row, ids)| {
+            let end = ids.iter().position(|id| json!(id) == answer["eos"]).unwrap_or(ids.len());
+            tokenizer.decode(&ids[..end], false).expect("text").trim() == part(row, "completion").trim()
+        });
+        let right = right.count();
+        println!("  {kind}: {right} of {} questions answered as they should be; diablo: {own}", rows.len());
+        let share = right as f64 / rows.len() as f64;
+        assert!(if *kind == "f32" { (share - own).abs() < 1e-9 } else { share > own - 0.05 }, "{kind}: {right}");
     }
 }
