@@ -1,5 +1,5 @@
 // dk_j = scale * sum_i ds_ij q_i and dv_j = sum_i p_ij dy_i, over the tokens i >= j whose span holds j and the query heads that
-// share this key's head. One workgroup owns one key and head, so nothing is added by two.
+// share this key's head. One workgroup owns 32 keys of a head and 64 of its numbers, so nothing is added by two.
 @group(0) @binding(0) var<storage, read> q: array<f32>;
 @group(0) @binding(1) var<storage, read> k: array<f32>;
 @group(0) @binding(2) var<storage, read> v: array<f32>;
@@ -10,67 +10,163 @@
 @group(0) @binding(7) var<storage, read_write> dv: array<f32>;
 @group(0) @binding(8) var<uniform> params: Params;
 
-var<workgroup> key: array<f32, MAX_DIM>;
-var<workgroup> value: array<f32, MAX_DIM>;
-var<workgroup> shares: array<f32, THREADS>;
-var<workgroup> slopes: array<f32, THREADS>;
+var<workgroup> shares: array<vec4f, 256>; // [token][four keys]
+var<workgroup> slopes: array<vec4f, 256>;
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
-    let kv_head = workgroup.x;
-    let token = workgroup.y;
+fn q_at(place: u32) -> f32 {
+    if place == NOWHERE {
+        return 0.0;
+    }
+    return q[place];
+}
+
+fn from_q(places: vec4u) -> vec4f {
+    return vec4f(q_at(places[0]), q_at(places[1]), q_at(places[2]), q_at(places[3]));
+}
+
+fn k_at(place: u32) -> f32 {
+    if place == NOWHERE {
+        return 0.0;
+    }
+    return k[place];
+}
+
+fn from_k(places: vec4u) -> vec4f {
+    return vec4f(k_at(places[0]), k_at(places[1]), k_at(places[2]), k_at(places[3]));
+}
+
+fn v_at(place: u32) -> f32 {
+    if place == NOWHERE {
+        return 0.0;
+    }
+    return v[place];
+}
+
+fn from_v(places: vec4u) -> vec4f {
+    return vec4f(v_at(places[0]), v_at(places[1]), v_at(places[2]), v_at(places[3]));
+}
+
+fn dy_at(place: u32) -> f32 {
+    if place == NOWHERE {
+        return 0.0;
+    }
+    return dy[place];
+}
+
+fn from_dy(places: vec4u) -> vec4f {
+    return vec4f(dy_at(places[0]), dy_at(places[1]), dy_at(places[2]), dy_at(places[3]));
+}
+
+// Shares and slopes of four keys at one token.
+struct Column { shares: vec4f, slopes: vec4f }
+
+fn column(row: u32, token: u32, head: u32, key: u32, scores: vec4f, upstream: vec4f) -> Column {
+    if token >= params.queries {
+        return Column();
+    }
+    let at = ((row * params.queries + token) * params.heads + head) * 2u;
+    let valid = sees(spans[row * params.queries + token], key);
+    let s = scores * params.scale - stats[at];
+    let shares = vec4f(exponential(s[0]), exponential(s[1]), exponential(s[2]), exponential(s[3]));
+    return Column(select(vec4f(), shares, valid), select(vec4f(), shares * (upstream - stats[at + 1u]), valid));
+}
+
+fn store(row: u32, token: u32, kv_head: u32, d: u32, sum_k: vec4f, sum_v: vec4f) {
+    if token >= params.keys {
+        return;
+    }
+    let at = key_start(row, token, kv_head) + d;
+    for (var i = 0u; i < 4u && d + i < params.head_dim; i++) {
+        dk[at + i] = sum_k[i] * params.scale;
+        dv[at + i] = sum_v[i];
+    }
+}
+
+@compute @workgroup_size(8, 8)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(local_invocation_id) local: vec3u,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let kv_head = workgroup.x % params.kv_heads;
+    let width0 = workgroup.x / params.kv_heads * WIDTH;
+    let key0 = workgroup.y * TILE;
     let row = workgroup.z;
     let group = params.heads / params.kv_heads;
-    let start = key_start(row, token, kv_head);
-    for (var d = thread; d < params.head_dim; d += THREADS) {
-        key[d] = k[start + d] * params.scale;
-        value[d] = v[start + d];
-    }
-    workgroupBarrier();
-    var sum_k: vec4f;
-    var sum_v: vec4f;
-    for (var head = kv_head * group; head < (kv_head + 1u) * group; head++) {
-        for (var first = token; first < params.queries; first += THREADS) {
-            let count = min(THREADS, params.queries - first);
-            if thread < count {
-                let other = row * params.queries + first + thread;
-                let span = spans[other];
-                var share = 0.0;
-                var slope = 0.0;
-                if span.x <= token && token < span.y {
-                    let at = query_start(row, first + thread, head);
-                    var score = 0.0;
-                    var along = 0.0;
-                    for (var d = 0u; d < params.head_dim; d++) {
-                        score += key[d] * q[at + d];
-                        along += value[d] * dy[at + d];
-                    }
-                    let at_stats = (other * params.heads + head) * 2u;
-                    share = exponential(score - stats[at_stats]);
-                    slope = share * (along - stats[at_stats + 1u]);
+    let query_stride = params.heads * params.head_dim;
+    let key_stride = params.kv_heads * params.head_dim;
+    let key = key0 + 4u * local.y;
+    let loaded = thread % DEPTH;
+    var sums_k: Sums;
+    var sums_v: Sums;
+    for (var token0 = key0 / TILE * TILE; token0 < params.queries; token0 += TILE) {
+        let seen = seen_by(row, token0);
+        if seen.x >= key0 + TILE || seen.y <= key0 {
+            continue;
+        }
+        for (var head = kv_head * group; head < (kv_head + 1u) * group; head++) {
+            var scores: Scores;
+            var upstream: Scores;
+            for (var d0 = 0u; d0 < params.head_dim; d0 += DEPTH) {
+                let d = d0 + loaded;
+                for (var quad = thread / DEPTH; quad < QUADS; quad += 4u) {
+                    let asked = key0 + 4u * quad;
+                    let asking = token0 + 4u * quad;
+                    stage[loaded * LINE + quad] = from_k(down(key_start(row, asked, kv_head), key_stride, asked, params.keys, d));
+                    stage[RIGHT + loaded * LINE + quad] =
+                        from_q(down(query_start(row, asking, head), query_stride, asking, params.queries, d));
                 }
-                shares[thread] = share;
-                slopes[thread] = slope;
-            }
-            workgroupBarrier();
-            for (var i = 0u; i < count; i++) {
-                let at = query_start(row, first + i, head);
-                for (var c = 0u; c < 4u; c++) {
-                    let d = thread + c * THREADS;
-                    if d < params.head_dim {
-                        sum_k[c] += slopes[i] * q[at + d];
-                        sum_v[c] += shares[i] * dy[at + d];
-                    }
+                workgroupBarrier();
+                scores = multiplied(scores, local);
+                workgroupBarrier();
+                for (var quad = thread / DEPTH; quad < QUADS; quad += 4u) {
+                    let asked = key0 + 4u * quad;
+                    let asking = token0 + 4u * quad;
+                    stage[loaded * LINE + quad] = from_v(down(key_start(row, asked, kv_head), key_stride, asked, params.keys, d));
+                    stage[RIGHT + loaded * LINE + quad] =
+                        from_dy(down(query_start(row, asking, head), query_stride, asking, params.queries, d));
                 }
+                workgroupBarrier();
+                upstream = multiplied(upstream, local);
+                workgroupBarrier();
             }
-            workgroupBarrier();
+            for (var i = 0u; i < 4u; i++) {
+                let token = 4u * local.x + i;
+                let scored = vec4f(scores.row0[i], scores.row1[i], scores.row2[i], scores.row3[i]);
+                let along_dy = vec4f(upstream.row0[i], upstream.row1[i], upstream.row2[i], upstream.row3[i]);
+                let made = column(row, token0 + token, head, key, scored, along_dy);
+                shares[token * QUADS + local.y] = made.shares;
+                slopes[token * QUADS + local.y] = made.slopes;
+            }
+            for (var part = 0u; part < TILE; part += HALF) {
+                for (var i = thread; i < HALF * WIDTH_QUADS; i += 64u) {
+                    let at = token0 + part + i / WIDTH_QUADS;
+                    stage[i] = from_q(along(query_start(row, at, head), at, params.queries, width0 + 4u * (i % WIDTH_QUADS)));
+                }
+                workgroupBarrier();
+                for (var i = 0u; i < HALF; i++) {
+                    sums_k = added(sums_k, slopes[(part + i) * QUADS + local.y], i, local);
+                }
+                workgroupBarrier();
+                for (var i = thread; i < HALF * WIDTH_QUADS; i += 64u) {
+                    let at = token0 + part + i / WIDTH_QUADS;
+                    stage[i] = from_dy(along(query_start(row, at, head), at, params.queries, width0 + 4u * (i % WIDTH_QUADS)));
+                }
+                workgroupBarrier();
+                for (var i = 0u; i < HALF; i++) {
+                    sums_v = added(sums_v, shares[(part + i) * QUADS + local.y], i, local);
+                }
+                workgroupBarrier();
+            }
         }
     }
-    for (var c = 0u; c < 4u; c++) {
-        let d = thread + c * THREADS;
-        if d < params.head_dim {
-            dk[start + d] = sum_k[c] * params.scale;
-            dv[start + d] = sum_v[c];
-        }
-    }
+    let d = width0 + 4u * local.x;
+    store(row, key, kv_head, d, sums_k.left0, sums_v.left0);
+    store(row, key + 1u, kv_head, d, sums_k.left1, sums_v.left1);
+    store(row, key + 2u, kv_head, d, sums_k.left2, sums_v.left2);
+    store(row, key + 3u, kv_head, d, sums_k.left3, sums_v.left3);
+    store(row, key, kv_head, d + 32u, sums_k.right0, sums_v.right0);
+    store(row, key + 1u, kv_head, d + 32u, sums_k.right1, sums_v.right1);
+    store(row, key + 2u, kv_head, d + 32u, sums_k.right2, sums_v.right2);
+    store(row, key + 3u, kv_head, d + 32u, sums_k.right3, sums_v.right3);
 }

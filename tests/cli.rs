@@ -305,6 +305,54 @@ fn info_knows_the_run() {
 }
 
 #[test]
+fn memory_is_kept_within_a_budget() {
+    let Some(p) = Place::new() else { return };
+    let run = format!("--model {} --data {} --blocks 4 --batch-size 16 --seq-len 128", p.model(), p.data());
+    let info = |more: &str| line(&format!("info {run} --json {more}")).json();
+    let total = |info: &Value| info["memory"]["total"].as_u64().unwrap();
+    let (kept, less) = (info(""), info("--gradient-checkpointing"));
+    assert_eq!((&kept["gradient_checkpointing"], &less["gradient_checkpointing"]), (&json!(false), &json!(true)));
+    assert!(total(&less) < total(&kept));
+    // Room for the one and not for the other: it recomputes, says so, and takes what was foretold.
+    let budget = format!("--memory {}", total(&less));
+    assert_eq!(info(&budget)["memory"], less["memory"]);
+    let told = line(&format!("train {run} --steps 2 {budget} --out {} --json", text(&p.path("small")))).good();
+    assert!(told.contains("activations are recomputed") && told.contains("--memory allows"), "{told}");
+    assert!(told.contains(&format!("\"memory\":{}", less["memory"]["total"])), "{told}");
+    let whole = line(&format!("train {run} --steps 2 --out {} --json", text(&p.path("whole")))).good();
+    assert!(!whole.contains("recomputed"), "{whole}");
+    let adapter = |name: &str| std::fs::read(p.path(name).join("adapter_model.safetensors")).unwrap();
+    assert!(adapter("small") == adapter("whole"), "recomputing changed what was learned");
+    // Too little for either: refused, with what would fit.
+    let with = |memory: &str| line(&format!("train {run} --memory {memory} --out {}", text(&p.path("no"))));
+    with(&(total(&less) / 2).to_string()).bad(1, &["--memory allows", "--batch-size"]);
+    with("much").bad(2, &["'much' is no amount of memory; write 4GiB"]);
+    // Rows are shorter than they may be, so that sharing sequences would save something.
+    assert!(kept["padding"].as_f64() > kept["padding_packed"].as_f64(), "{kept}");
+}
+
+#[test]
+fn a_bench_is_compared_with_an_earlier_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (before, trace) = (dir.path().join("before.json"), dir.path().join("step.json"));
+    let bench = "bench --device cpu --shape tinystories-656k --seq-len 16 --seconds 0";
+    std::fs::write(&before, line(&format!("{bench} --json")).good()).unwrap();
+    let told = line(&format!("{bench} --profile --trace {} --against {} --json", text(&trace), text(&before))).json();
+    assert!(told["steps"][0]["against"].as_f64() > Some(0.0), "{told}");
+    assert_eq!(told["steps"][0]["memory"], told["steps"][0]["estimate"]);
+    let kernels = told["profiles"]["tinystories-656k, diablo, 8 blocks"].as_array().unwrap();
+    assert!(kernels.iter().any(|k| k["kernel"] == "matmul") && kernels.iter().any(|k| k["kernel"] == "adamw"), "{told}");
+    let events: Value = serde_json::from_slice(&std::fs::read(&trace).unwrap()).unwrap();
+    let calls: u64 = kernels.iter().map(|k| k["calls"].as_u64().unwrap()).sum();
+    assert_eq!(events["traceEvents"].as_array().unwrap().iter().filter(|e| e["ph"] == "X").count() as u64, calls);
+    for (what, part) in [("methods", "nothing trains"), ("products", "g^T x"), ("decode", "a token after it")] {
+        let shown = line(&format!("bench {what} --device cpu --shape tinystories-656k --seq-len 16 --seconds 0")).good();
+        assert!(shown.contains(part), "{what}: {shown}");
+    }
+    line(&format!("{bench} --against {}", text(&trace))).bad(1, &["holds no measurement"]);
+}
+
+#[test]
 fn devices_say_which_and_why() {
     let list = line("devices --json").json();
     assert!(list["cpu"]["threads"].as_u64() > Some(0) && list["why"].is_string() && list["variable"] == "cpu", "{list}");

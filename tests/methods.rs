@@ -217,7 +217,7 @@ fn variants_start_at_the_base() {
     assert!((lengths / rounded - 1.0).abs() < 1e-5 && rounded != plain, "the lengths are those of the weights as they are held");
     for (name, run) in [
         ("dora", RunConfig { dora: true, ..RunConfig::default() }),
-        ("dora-recomputed", RunConfig { dora: true, gradient_checkpointing: true, ..RunConfig::default() }),
+        ("dora-recomputed", RunConfig { dora: true, gradient_checkpointing: Some(true), ..RunConfig::default() }),
         ("pissa", RunConfig { init: Init::Pissa, ..RunConfig::default() }),
     ] {
         let loss = first(name, run);

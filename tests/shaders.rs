@@ -1,6 +1,6 @@
 //! Every shader without a device: WebGPU's rules, its default limits, and the same bindings and parameters as its Rust file.
 
-use diablo::device::{Access, Kernel};
+use diablo::device::{Access, Kernel, Needs};
 use diablo::kernels::{ALL, cases};
 use naga::proc::Layouter;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -13,7 +13,11 @@ fn parsed(kernel: &Kernel) -> Module {
     let module = naga::front::wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{}.wgsl: {}", kernel.name, e.emit_to_string(&text)));
     // No capability beyond what every WebGPU implementation has: `unpack2x16float` is part of WGSL, and naga asks for this one
     // because some OpenGL drivers lack it.
-    Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
+    let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    if kernel.needs != Needs::Nothing {
+        capabilities |= Capabilities::SUBGROUP;
+    }
+    Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|e| panic!("{}.wgsl: {}", kernel.name, e.emit_to_string(&text)));
     module
@@ -88,9 +92,12 @@ fn every_shader_has_its_rust_file() {
             names.insert(path.file_stem().expect("a name").to_string_lossy().into_owned());
         }
     }
-    let known: BTreeSet<String> = ALL.iter().map(|k| k.name.to_string()).collect();
+    // One text with two sizes of tiles.
+    let known: BTreeSet<String> = ALL.iter().map(|k| if k.name == "matmul_wide" { "matmul" } else { k.name }.to_string()).collect();
     assert_eq!(names, known, "shaders/*.wgsl and kernels::ALL");
     for name in &names {
+        // Further shaders of a kernel have their Rust in its file.
+        let name = ["_subgroup", "_vector", "_step"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
         assert!(root.join(format!("src/kernels/{name}.rs")).exists(), "src/kernels/{name}.rs");
     }
 }

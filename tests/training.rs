@@ -50,7 +50,7 @@ fn gradient_checkpointing_changes_memory_and_nothing_else() {
     for method in [Method::Diablo, Method::Lora] {
         let of = |name: &str, gradient_checkpointing: bool| {
             let out = folder.path().join(format!("{method:?}-{name}"));
-            ran(RunConfig { method, gradient_checkpointing, adapter_dropout: 0.1, ..base(&out) })
+            ran(RunConfig { method, gradient_checkpointing: Some(gradient_checkpointing), adapter_dropout: 0.1, ..base(&out) })
         };
         let (kept, recomputed) = (of("kept", false), of("recomputed", true));
         assert_eq!(kept.losses, recomputed.losses);

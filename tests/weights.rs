@@ -124,7 +124,7 @@ fn a_billion_parameters_fit() {
                 rank: 22,
                 batch_size: 4,
                 seq_len: 512,
-                gradient_checkpointing: true,
+                gradient_checkpointing: Some(true),
                 ..RunConfig::default()
             };
             let estimate = Estimate::new(&run, &source, &[], 0, Limits::NONE, None).expect("it lays out");

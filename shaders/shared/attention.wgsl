@@ -1,4 +1,4 @@
-// What the three attention kernels share. A token's heads lie side by side; a row is a sequence of the batch.
+// What the attention kernels share. A token's heads lie side by side; a row is a sequence of the batch.
 struct Params {
     queries: u32,   // tokens in a row of q
     keys: u32,      // tokens in a row of k and v
@@ -9,7 +9,7 @@ struct Params {
     rows: u32,      // the grid's z; the CPU twins read it here
 }
 
-// One workgroup of 64 serves one token and head, so a thread owns up to four of the 256 dimensions.
+// Of attention_step: one workgroup of 64 serves one token and head, so a thread owns up to four of the 256 dimensions.
 const THREADS: u32 = 64u;
 const MAX_DIM: u32 = 256u;
 

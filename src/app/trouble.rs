@@ -53,14 +53,15 @@ fn sentence(text: &str) -> String {
 }
 
 /// What the controls are called that the command line knows as options.
-const NAMES: [(&str, &str); 40] = [
-    ("--gradient-checkpointing", "\"recompute activations\""),
+const NAMES: [(&str, &str); 41] = [
+    ("--gradient-checkpointing", "recomputed activations"),
     ("go on with --resume", "press \"Go on\""),
     ("take another device with --device", "choose another device"),
     ("--completion-column", "the completion's key"),
     ("--sample-prompt", "sample"),
     ("--sample-tokens", "the sample's length"),
     ("--sample-every", "sample every"),
+    ("--memory", "the memory allowed"),
     ("--data-format", "the rows' format"),
     ("--chat-template FILE", "a chat template under \"More\""),
     ("--train-on", "\"learned\""),

@@ -1,168 +1,23 @@
-//! Measurements of whole steps at named shapes, on random weights made in memory.
+//! Measurements on random weights made in memory, at named shapes: whole steps, matrix products, decoding.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod decoding;
+pub mod products;
 pub mod shapes;
+pub mod step;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod trace;
 
-use crate::adapter::Spec;
-use crate::data::{Dataset, Sample};
-use crate::device::{Device, Session, View};
-use crate::error::Result;
-use crate::kernels::adamw::AdamW;
-use crate::kernels::{Format, METRIC_WORDS};
-use crate::model::inputs::Scalars;
-use crate::model::{ModelConfig, Source};
-use crate::random::Random;
-use crate::train::feed::MicroBatch;
-use crate::train::program::{Program, Shape};
-use std::collections::BTreeMap;
-use web_time::{Duration, Instant};
+pub use step::{LoadedStep, StepCase, StepTimes, measure};
 
-/// What a step is measured with.
-#[derive(Clone, Debug)]
-pub struct StepCase {
-    /// The architecture.
-    pub config: ModelConfig,
-    /// What trains.
-    pub spec: Spec,
-    /// How frozen weights are held; in 32 bits without it.
-    pub weights: Option<Format>,
-    /// Whether activations are recomputed.
-    pub recompute: bool,
-    /// Rows of the micro-batch.
-    pub rows: usize,
-    /// Tokens of a row; every one is learned from.
-    pub seq: usize,
-    /// Whether clipping and AdamW are part of the step.
-    pub update: bool,
+/// The middle of some numbers; not a number where there are none.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Times of a step.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct StepTimes {
-    /// Seconds of each measured step, in order.
-    pub seconds: Vec<f64>,
-    /// Tokens of a step.
-    pub tokens: usize,
-    /// Bytes the device holds.
-    pub memory: u64,
-    /// Seconds from the plan to the end of the first step.
-    pub first_step: f64,
-    /// Operations of a step.
-    pub dispatches: usize,
-}
-
-impl StepTimes {
-    /// The fastest step.
-    pub fn best(&self) -> f64 {
-        self.seconds.iter().copied().fold(f64::INFINITY, f64::min)
-    }
-
-    /// The middle step.
-    pub fn median(&self) -> f64 {
-        let mut sorted = self.seconds.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
-    }
-}
-
-/// A step laid out and loaded.
-pub struct LoadedStep {
-    program: Program,
-    session: Session,
-    batch: MicroBatch,
-    update: bool,
-}
-
-impl LoadedStep {
-    /// Lays out and loads a case with weights drawn from a fixed seed and random tokens.
-    ///
-    /// # Errors
-    /// Where the device cannot hold it.
-    pub fn new(device: &Device, case: &StepCase) -> Result<Self> {
-        let shape = Shape {
-            batch_size: case.rows,
-            buckets: vec![case.seq],
-            trains: true,
-            recompute: case.recompute,
-            adamw: AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, rate: 1.0 },
-            max_grad_norm: 1.0,
-            writes: 0,
-        };
-        let source = Source::drawn(case.config.clone()).held_in(case.weights);
-        let program = Program::new(&case.config, &source.formats()?, &case.spec, &shape, device.limits())?;
-        let mut session = pollster::block_on(device.load(&program.layout, &program.plans))?;
-        source.load(&mut session, &program.weights, 1, &mut |_, _| ())?;
-        pollster::block_on(program.adapter.initialise(&mut session, &program.weights, 1))?;
-        program.inputs.upload_rope(&mut session, &case.config)?;
-        let mut random = Random::new(2);
-        let samples = (0..case.rows)
-            .map(|row| Sample {
-                ids: (0..case.seq).map(|_| random.below(case.config.vocab_size as u64) as u32).collect(),
-                learn_from: 1,
-                row,
-                ..Sample::default()
-            })
-            .collect();
-        let data = Dataset { samples };
-        let indices: Vec<usize> = (0..case.rows).collect();
-        let batch = MicroBatch::new(&data, &indices, case.rows, &program.buckets);
-        Ok(Self { program, session, batch, update: case.update })
-    }
-
-    /// Runs one step and waits for it; its loss.
-    ///
-    /// # Errors
-    /// Where the device was lost.
-    pub fn step(&mut self) -> Result<f32> {
-        let (session, program) = (&mut self.session, &self.program);
-        let inverse_targets = 1.0 / self.batch.batch.target_count() as f32;
-        let scalars = Scalars { inverse_targets, lr: 1e-4, correction1: 0.1, correction2: 0.03, seed: 1 };
-        session.run(program.begin, 0)?;
-        self.batch.upload(session, program, scalars)?;
-        session.run(program.train[0], self.batch.active_rows())?;
-        if let (true, Some(update)) = (self.update, program.update) {
-            session.run(update, 0)?;
-        }
-        Ok(pollster::block_on(session.read_f32(View { len: METRIC_WORDS, ..program.inputs.metrics }))?[0])
-    }
-
-    /// Seconds by kernel of one step on the CPU executor, with the number of calls; nothing elsewhere.
-    pub fn profile(&mut self) -> BTreeMap<&'static str, (f64, usize)> {
-        let mut times = BTreeMap::new();
-        let rows = self.batch.active_rows();
-        if let Session::Cpu(session) = &mut self.session {
-            for plan in [Some(self.program.begin), Some(self.program.train[0]), self.program.update].into_iter().flatten() {
-                for i in 0..session.ops(plan).len() {
-                    let name = session.ops(plan)[i].kernel.name;
-                    let begun = Instant::now();
-                    session.run_op(plan, i, rows);
-                    let entry = times.entry(name).or_insert((0.0, 0));
-                    entry.0 += begun.elapsed().as_secs_f64();
-                    entry.1 += 1;
-                }
-            }
-        }
-        times
-    }
-}
-
-/// Measures steps for about `time`, at least `least` of them, after two that are not counted.
-///
-/// # Errors
-/// Where the device cannot hold the case or was lost.
-pub fn measure(device: &Device, case: &StepCase, least: usize, time: Duration) -> Result<StepTimes> {
-    let begun = Instant::now();
-    let mut loaded = LoadedStep::new(device, case)?;
-    loaded.step()?;
-    let first_step = begun.elapsed().as_secs_f64();
-    loaded.step()?;
-    let mut seconds = Vec::new();
-    let begun = Instant::now();
-    while seconds.len() < least || begun.elapsed() < time {
-        let step = Instant::now();
-        loaded.step()?;
-        seconds.push(step.elapsed().as_secs_f64());
-    }
-    let plans = &loaded.program.plans;
-    let dispatches = plans[loaded.program.train[0]].ops.len() + loaded.program.update.map_or(0, |u| plans[u].ops.len());
-    Ok(StepTimes { seconds, tokens: case.rows * case.seq, memory: loaded.session.ledger().peak(), first_step, dispatches })
+/// The smallest of some numbers.
+pub fn least(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::INFINITY, f64::min)
 }

@@ -10,8 +10,9 @@ use crate::device::{Category, Device, Ledger, Limits, human_bytes};
 use crate::error::{Error, Result};
 use crate::model::{ModelConfig, Source};
 use crate::train::estimate::Estimate as Laid;
+use crate::train::resolve::{self, Room};
 use crate::train::writer::Writer;
-use crate::train::{Event, RunConfig, resolve, rows};
+use crate::train::{Event, RunConfig, rows};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
@@ -47,7 +48,10 @@ struct Estimate {
     /// What the files were found to be.
     data: Vec<String>,
     /// Free memory of this machine, where the run would be on its processor.
-    free: Option<u64>,
+    room: Option<Room>,
+    /// The share of a pass that is padding, now and with packed rows.
+    padding: Option<[f64; 2]>,
+    recomputes: bool,
 }
 
 /// Runs the command.
@@ -75,19 +79,26 @@ fn estimate(run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<Estimate> {
     // A device is opened only where one is named: its largest binding decides how large tables are split.
     let device = if run.device == "auto" { None } else { Some(Device::open(&run.device)?) };
     let limits = device.as_ref().map_or(Limits::NONE, Device::limits);
-    let (mut lengths, mut counts, mut found) = (Vec::new(), None, Vec::new());
+    let (mut lengths, mut counts, mut found, mut padding) = (Vec::new(), None, Vec::new(), None);
     if !run.data.is_empty() {
         let (train, held_out) = rows::load(&run, &source, &mut |event| match event {
             Event::Note { text } => found.push(text),
             other => events(other),
         })?;
         counts = Some((train.len() as u64, run.total_steps(train.len() as u64)));
+        let share = |lengths: &[usize]| {
+            let buckets = data::buckets(lengths, run.batch_size, run.seq_len, rows::BUCKETS);
+            data::padding(lengths, run.batch_size, &buckets)
+        };
+        let packed = data::packed(data::Dataset { samples: train.samples.clone() }, run.seq_len);
+        padding = Some([share(&train.lengths()), share(&packed.lengths())]);
         lengths = train.lengths().into_iter().chain(held_out.iter().flat_map(data::Dataset::lengths)).collect();
     }
     let free = device.as_ref().is_none_or(Device::is_cpu).then(resolve::available_memory).flatten();
     let writes = Writer::open(&run, &source)?.map_or(0, |w| w.capacity());
-    let Laid { spec, memory, longest, .. } = Laid::new(&run, &source, &lengths, writes, limits, None)?;
-    Ok(Estimate { memory, run, source, spec, seq: longest, rows: counts, data: found, free })
+    let Laid { spec, memory, longest, recomputes, .. } = Laid::new(&run, &source, &lengths, writes, limits, free)?;
+    let room = Room::of(&run, free);
+    Ok(Estimate { memory, run, source, spec, seq: longest, rows: counts, data: found, room, recomputes, padding })
 }
 
 impl Estimate {
@@ -108,7 +119,7 @@ impl Estimate {
     }
 
     fn fits(&self) -> Option<bool> {
-        self.free.map(|free| self.memory.total() <= free)
+        self.room.map(|room| self.memory.total() <= room.bytes)
     }
 
     /// Why there are so many blocks, where the program chose.
@@ -157,11 +168,20 @@ impl Estimate {
         if let Some((rows, steps)) = self.rows {
             lines.push(format!("run         {} steps over {} rows", grouped(steps), grouped(rows)));
         }
+        if let Some([now, packed]) = self.padding {
+            let percent = |share: f64| format!("{:.0}%", 100.0 * share);
+            let less = if self.run.packing || now - packed < 0.05 { String::new() } else { format!("; with --packing {}", percent(packed)) };
+            lines.push(format!("padding     {} of the tokens that a pass computes{less}", percent(now)));
+        }
         lines.push(format!("memory      {}", human_bytes(self.memory.total())));
         lines.extend(self.memory.rows().map(|(category, bytes)| format!("  {:<12}{:>10}", category.name(), human_bytes(bytes))));
-        if let (Some(free), Some(fits)) = (self.free, self.fits()) {
+        if self.recomputes {
+            lines.push("            activations are recomputed in the backward pass".into());
+        }
+        if let (Some(room), Some(fits)) = (self.room, self.fits()) {
             let verdict = if fits { "it fits" } else { "it does NOT fit" };
-            lines.push(format!("free        {} on this machine: {verdict}", human_bytes(free)));
+            let whose = if room.given { "allowed by --memory" } else { "on this machine" };
+            lines.push(format!("free        {} {whose}: {verdict}", human_bytes(room.bytes)));
         }
         lines.join("\n")
     }
@@ -202,7 +222,10 @@ impl Estimate {
             "data": self.data,
             "steps": self.rows.map(|(_, steps)| steps),
             "memory": memory,
-            "free": self.free,
+            "free": self.room.map(|room| room.bytes),
+            "gradient_checkpointing": self.recomputes,
+            "padding": self.padding.map(|p| p[0]),
+            "padding_packed": self.padding.map(|p| p[1]),
             "fits": self.fits(),
         })
     }

@@ -4,6 +4,7 @@ use super::common_args::{DeviceArgs, word};
 use crate::data::{Columns, DataFile, Format, TrainOn};
 use crate::error::Result;
 use crate::train::blocks::Blocks;
+use crate::train::budget::Budget;
 use crate::train::config::{Init, Method, RunConfig, TooLong, WeightsFormat};
 use crate::train::run_folder::CONFIG_FILE;
 use crate::train::schedule::ScheduleKind;
@@ -172,9 +173,12 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", help_heading = "Evaluation and checkpoints")]
     pub sample_tokens: Option<usize>,
 
-    /// Recompute activations in the backward pass: less memory, more time
+    /// Recompute activations in the backward pass: less memory, more time, the same numbers [default: where they do not fit]
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Machine")]
     pub gradient_checkpointing: Option<bool>,
+    /// Most memory that the run may take on the device, such as 4GiB [default: what is free, where the system tells]
+    #[arg(long, value_name = "SIZE", help_heading = "Machine")]
+    pub memory: Option<Budget>,
     /// Where it computes.
     #[command(flatten)]
     pub device: DeviceArgs,
@@ -224,9 +228,9 @@ impl TrainArgs {
         set!(init_from_config);
         set!(batch_size, accumulate, seq_len, packing, too_long, prompt_column, completion_column, no_shuffle, seed);
         set!(data_format, columns, chat_template, train_on);
-        set!(schedule, warmup, weight_decay, max_grad_norm, beta1, beta2, eps, gradient_checkpointing, sample_tokens);
+        set!(schedule, warmup, weight_decay, max_grad_norm, beta1, beta2, eps, sample_tokens);
         set_some!(blocks, init_adapter, weights, steps, epochs, lr, eval_data, eval_split, eval_every, patience, save_every);
-        set_some!(sample_prompt, sample_every);
+        set_some!(sample_prompt, sample_every, gradient_checkpointing, memory);
         c.device = self.device.request(&c.device);
         c.threads = self.device.threads.or(c.threads);
         c.resume = self.resume;
@@ -278,7 +282,7 @@ mod tests {
              --prompt-column q --completion-column a --data-format alpaca --columns output=x --chat-template model --train-on last --no-shuffle --seed 5 --lr 3e-3 --schedule linear --warmup 2 --weight-decay 0.01 \
              --max-grad-norm 0 --beta1 0.8 --beta2 0.9 --eps 1e-6 --eval-split 0.2 --eval-every 3 --patience 2 --save-every 4 \
              --sample-prompt p --sample-every 5 --sample-tokens 9 \
-             --gradient-checkpointing --device cpu --threads 2",
+             --gradient-checkpointing --memory 4GiB --device cpu --threads 2",
         );
         let defaults = RunConfig::default().values();
         let same: Vec<String> = c.values().into_iter().filter(|(k, v)| defaults.get(k) == Some(v)).map(|(k, _)| k).collect();

@@ -61,9 +61,36 @@ pub fn bucket_for(length: usize, buckets: &[usize]) -> Option<usize> {
     buckets.get(buckets.partition_point(|b| *b < length)).copied()
 }
 
+/// The share of the tokens that a pass computes which are padding, to be expected when rows of these lengths come together at random.
+pub fn padding(lengths: &[usize], batch_size: usize, buckets: &[usize]) -> f64 {
+    if lengths.is_empty() {
+        return 0.0;
+    }
+    let rows = lengths.len() as f64;
+    let within = |bucket: usize| (lengths.iter().filter(|l| **l <= bucket).count() as f64 / rows).powf(batch_size.max(1) as f64);
+    let (mut expected, mut before) = (0.0, 0.0);
+    for (i, bucket) in buckets.iter().enumerate() {
+        // The last one holds every row.
+        let up_to = if i + 1 == buckets.len() { 1.0 } else { within(*bucket) };
+        expected += *bucket as f64 * (up_to - before);
+        before = up_to;
+    }
+    (1.0 - lengths.iter().sum::<usize>() as f64 / rows / expected).max(0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn padding_is_what_no_row_fills() {
+        assert_eq!(padding(&[64, 64], 2, &[64]), 0.0);
+        assert_eq!(padding(&[16, 64], 1, &[64]), 1.0 - 40.0 / 64.0);
+        assert_eq!(padding(&[16, 64], 1, &[16, 64]), 0.0);
+        // Two rows together: both short in one case of four.
+        assert!((padding(&[16, 64], 2, &[16, 64]) - (1.0 - 40.0 / 52.0)).abs() < 1e-12);
+        assert_eq!(padding(&[], 2, &[64]), 0.0);
+    }
 
     #[test]
     fn small_cases() {

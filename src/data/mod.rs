@@ -36,7 +36,7 @@ pub mod tokenizer;
 pub mod vocabulary;
 
 pub use batch::{Batch, IGNORE};
-pub use buckets::{bucket_for, buckets};
+pub use buckets::{bucket_for, buckets, padding};
 pub use dataset::{Dataset, Document, Options, Report, Sample, TooLong};
 pub use decode::DecodeStream;
 pub use files::{DataFile, DataFiles};

@@ -1,11 +1,13 @@
 //! The CPU executor: runs a plan by calling each kernel's twin on host memory. The twins use rayon's threads.
 
+use super::OpTime;
 use super::kernel::{Access, Binding, Call};
 use super::ledger::Ledger;
 use super::plan::{BufferDecl, BufferId, Layout, Op, Plan, View, shared_slots};
 use crate::error::{Error, Result};
 use std::alloc::{Layout as HeapLayout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
+use web_time::Instant;
 
 /// Zeroed words at a 64-byte boundary, so that vector loads never straddle cache lines.
 struct Memory {
@@ -115,20 +117,31 @@ impl CpuSession {
         }
     }
 
-    /// Runs one operation; used by [`Self::run`] and by the profiler.
-    pub fn run_op(&mut self, plan: usize, index: usize, active_rows: u32) {
+    /// Runs a plan and times each operation.
+    pub fn profile(&mut self, plan: usize, active_rows: u32) -> Vec<OpTime> {
+        let start = Instant::now();
+        let mut times = Vec::new();
+        for i in 0..self.plans[plan].plan.ops.len() {
+            let begin = start.elapsed();
+            if self.run_op(plan, i, active_rows) {
+                let op = &self.plans[plan].plan.ops[i];
+                let seconds = (start.elapsed() - begin).as_secs_f64();
+                times.push(OpTime { kernel: op.kernel.name, begin: begin.as_secs_f64(), seconds, flops: op.flops });
+            }
+        }
+        times
+    }
+
+    /// Runs one operation, where it is not left out.
+    fn run_op(&mut self, plan: usize, index: usize, active_rows: u32) -> bool {
         let loaded = &self.plans[plan];
         let op = &loaded.plan.ops[index];
         if op.needs_rows_above.is_some_and(|rows| active_rows <= rows) {
-            return;
+            return false;
         }
         let bindings = self.bind(&loaded.slot_of, op);
         (op.kernel.run)(&mut Call { params: &op.params, constants: &op.constants, bindings });
-    }
-
-    /// The operations of a loaded plan.
-    pub fn ops(&self, plan: usize) -> &[Op] {
-        &self.plans[plan].plan.ops
+        true
     }
 
     fn locate(&self, slot_of: &[usize], view: View) -> (NonNull<u32>, usize) {

@@ -1,5 +1,7 @@
 //! What a kernel is: one shader, and the plain Rust that defines it, over the same bindings.
 
+use super::plan::Op;
+
 /// How an operation uses one of its bindings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -22,9 +24,35 @@ pub struct Kernel {
     pub bindings: &'static [Access],
     /// The CPU twin.
     pub run: fn(&mut Call<'_>),
+    /// What a device must offer beyond WebGPU's least.
+    pub needs: Needs,
+    /// Operations of other kernels that compute what one of this kernel does: which is fastest depends on the device.
+    pub others: fn(&Op) -> Vec<Op>,
+    /// An operation that stands for all that are like one of this kernel, to measure with: two that are alike have the same.
+    pub like: fn(&Op) -> Op,
+}
+
+/// What a kernel asks of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// What every device has.
+    Nothing,
+    /// Subgroups of just so many threads.
+    Subgroups(u32),
 }
 
 impl Kernel {
+    /// A kernel that needs nothing and has no others; the rest is to be filled in.
+    pub const PLAIN: Self = Self {
+        name: "",
+        source: &[],
+        bindings: &[],
+        run: |_| (),
+        needs: Needs::Nothing,
+        others: |_| Vec::new(),
+        like: Op::clone,
+    };
+
     /// The whole WGSL text.
     pub fn wgsl(&self) -> String {
         self.source.concat()

@@ -12,7 +12,7 @@ pub mod kernel;
 pub mod ledger;
 pub mod plan;
 
-pub use kernel::{Access, Call, Kernel};
+pub use kernel::{Access, Call, Kernel, Needs};
 pub use ledger::{Category, Ledger, human_bytes};
 pub use plan::{Layout, Limits, Op, Plan, PlanBuilder, View};
 
@@ -63,6 +63,14 @@ impl Device {
         }
     }
 
+    /// Whether it can run a kernel.
+    pub fn offers(&self, needs: Needs) -> bool {
+        match self {
+            Self::Cpu => true,
+            Self::Gpu(gpu) => gpu.offers(needs),
+        }
+    }
+
     /// Whether this is the CPU executor.
     pub fn is_cpu(&self) -> bool {
         matches!(self, Self::Cpu)
@@ -80,6 +88,19 @@ impl Device {
         session.extend(layout, plans).await?;
         Ok(session)
     }
+}
+
+/// When an operation of a plan ran, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OpTime {
+    /// The kernel's name.
+    pub kernel: &'static str,
+    /// Seconds from the plan's first operation.
+    pub begin: f64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Its floating-point operations.
+    pub flops: u64,
 }
 
 /// A read that was asked for and may not have arrived.
@@ -146,6 +167,18 @@ impl Session {
                 Ok(())
             }
             Self::Gpu(s) => s.run(plan, active_rows),
+        }
+    }
+
+    /// Runs a plan as [`Self::run`] does, one operation at a time, and times each.
+    ///
+    /// # Errors
+    /// Where the device was lost or has no clock.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn profile(&mut self, plan: usize, active_rows: u32) -> Result<Vec<OpTime>> {
+        match self {
+            Self::Cpu(s) => Ok(s.profile(plan, active_rows)),
+            Self::Gpu(s) => s.profile(plan, active_rows),
         }
     }
 

@@ -127,6 +127,8 @@ pub struct Plan {
     pub slots: Vec<BufferDecl>,
     /// The operations in order.
     pub ops: Vec<Op>,
+    /// Whether each operation runs by its own kernel, also where another would be faster: for checks of kernels.
+    pub exact: bool,
 }
 
 /// Lays out a [`Plan`].
@@ -218,7 +220,7 @@ impl PlanBuilder {
         }
         // A declared buffer that no operation touches takes no memory; it gets slot 0 so that indices stay valid.
         slot_of.iter_mut().filter(|s| **s == usize::MAX).for_each(|s| *s = 0);
-        Plan { name: self.name, transients: self.transients, slot_of, slots: slots.into_iter().map(|(d, _)| d).collect(), ops: self.ops }
+        Plan { name: self.name, transients: self.transients, slot_of, slots: slots.into_iter().map(|(d, _)| d).collect(), ops: self.ops, exact: false }
     }
 }
 
@@ -253,7 +255,7 @@ pub fn estimate<'a>(layout: &Layout, plans: impl IntoIterator<Item = &'a Plan>) 
 mod tests {
     use super::*;
 
-    static COPY: Kernel = Kernel { name: "copy", source: &[], bindings: &[Access::Read, Access::Write], run: |_| {} };
+    static COPY: Kernel = Kernel { name: "copy", source: &[], bindings: &[Access::Read, Access::Write], run: |_| {}, ..Kernel::PLAIN };
 
     fn op(src: View, dst: View) -> Op {
         Op { kernel: &COPY, views: vec![src, dst], params: vec![], constants: vec![], grid: [1; 3], needs_rows_above: None, flops: 0 }

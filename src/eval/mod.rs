@@ -10,7 +10,8 @@ use crate::kernels::adamw::AdamW;
 use crate::model::Source;
 use crate::train::heldout::{self, Loss};
 use crate::train::program::{Program, Shape};
-use crate::train::{Event, resolve, rows};
+use crate::train::resolve::{self, Room};
+use crate::train::{Event, rows};
 use std::path::Path;
 
 /// How rows are scored.
@@ -132,8 +133,8 @@ async fn score_loss(
     let formats = source.formats()?;
     let limits = device.limits();
     let program = Program::new(config, &formats, &spec, &shape, limits)?;
-    let available = device.is_cpu().then(resolve::available_memory).flatten();
-    resolve::check_fit(&program, available, config, &formats, &spec, &shape, limits)?;
+    let free = device.is_cpu().then(resolve::available_memory).flatten();
+    resolve::check_fit(&program, free.map(|bytes| Room { bytes, given: false }), config, &formats, &spec, &shape, limits)?;
     let mut session = device.load(&program.layout, &program.plans).await?;
     source.load(&mut session, &program.weights, 0, &mut |done, total| {
         events(Event::Loading { what: "weights".into(), done, total });

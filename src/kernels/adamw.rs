@@ -11,6 +11,7 @@ pub static KERNEL: Kernel = Kernel {
     source: shader!("adamw", "index"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
 
 #[repr(C)]

@@ -9,10 +9,26 @@ use std::cell::RefCell;
 /// `shaders/attention.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "attention",
-    source: shader!("attention", "exponential", "logarithm", "attention"),
+    source: shader!("attention", "exponential", "logarithm", "attention", "attention_tile"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
+
+/// `shaders/attention_step.wgsl`: the same for a few tokens, of which tiles would be all but empty.
+pub static STEP_KERNEL: Kernel = Kernel {
+    name: "attention_step",
+    source: shader!("attention_step", "exponential", "logarithm", "attention"),
+    bindings: KERNEL.bindings,
+    run,
+    ..Kernel::PLAIN
+};
+
+/// Tokens of a workgroup's tile, and keys; and numbers of a head that it sums.
+const GPU_TILE: usize = 32;
+const GPU_WIDTH: usize = 64;
+/// So many tokens are too few for tiles.
+const FEW: usize = 4;
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -60,14 +76,20 @@ impl Attention {
     }
 
     pub(super) fn op(&self, kernel: &'static Kernel, views: Vec<View>, by_key: bool, products: usize) -> Op {
-        let grid = if by_key { [self.kv_heads, self.keys, self.rows] } else { [self.heads, self.queries, self.rows] };
+        let (heads, tokens) = if by_key { (self.kv_heads, self.keys) } else { (self.heads, self.queries) };
+        let parts = self.head_dim.div_ceil(GPU_WIDTH);
+        let grid = [heads * parts, tokens.div_ceil(GPU_TILE), self.rows];
         let flops = products * self.rows * self.heads * self.queries * self.keys * self.head_dim;
         op(kernel, views, self.params(), grid.map(|x| x as u32), flops)
     }
 
     /// y = softmax(scale q k^T) v, each token over the keys of its span; keeps the log-sum-exp in `stats`.
     pub fn forward(&self, q: View, k: View, v: View, spans: View, y: View, stats: View) -> Op {
-        self.op(&KERNEL, vec![q, k, v, spans, y, stats], false, 2)
+        let views = vec![q, k, v, spans, y, stats];
+        if self.queries > FEW {
+            return self.op(&KERNEL, views, false, 2);
+        }
+        Op { grid: [self.heads as u32, self.queries as u32, self.rows as u32], ..self.op(&STEP_KERNEL, views, false, 2) }
     }
 }
 

@@ -9,6 +9,7 @@ pub static KERNEL: Kernel = Kernel {
     source: shader!("attention_delta", "index"),
     bindings: &[Access::Read, Access::Read, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
 
 #[repr(C)]

@@ -9,9 +9,10 @@ use rayon::prelude::*;
 /// `shaders/attention_grad_kv.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "attention_grad_kv",
-    source: shader!("attention_grad_kv", "exponential", "attention"),
+    source: shader!("attention_grad_kv", "exponential", "attention", "attention_tile"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
 
 impl Attention {

@@ -9,9 +9,10 @@ use rayon::prelude::*;
 /// `shaders/attention_grad_q.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "attention_grad_q",
-    source: shader!("attention_grad_q", "exponential", "attention"),
+    source: shader!("attention_grad_q", "exponential", "attention", "attention_tile"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
 
 impl Attention {

@@ -54,6 +54,20 @@ impl Case {
         Self { floor, ..self }
     }
 
+    /// The same case by another operation.
+    pub fn by(&self, op: Op) -> Self {
+        let kernel = op.kernel.name;
+        let plan = Plan { ops: vec![op], ..self.plan.clone() };
+        let (name, layout) = (self.name.clone(), self.layout.clone());
+        let (inputs, outputs) = (self.inputs.clone(), self.outputs.clone());
+        Self { kernel, name, layout, plan, inputs, outputs, ..*self }
+    }
+
+    /// Whether a device offers what the case's kernel needs.
+    pub fn runs_on(&self, device: &Device) -> bool {
+        self.plan.ops.iter().all(|op| device.offers(op.kernel.needs))
+    }
+
     /// Runs the case and gives the words of every output view, padding included.
     ///
     /// # Errors
@@ -210,11 +224,12 @@ impl CaseBuilder {
         let mut plan = PlanBuilder::new(op.kernel.name);
         let kernel = op.kernel.name;
         plan.push(op);
+        let plan = Plan { exact: true, ..plan.finish() };
         Case {
             kernel,
             name: name.into(),
             layout: self.layout,
-            plan: plan.finish(),
+            plan,
             inputs: self.inputs,
             outputs: self.outputs,
             tolerance,
@@ -241,10 +256,20 @@ pub fn all() -> Vec<Case> {
     matmuls(&mut cases);
     attentions(&mut cases);
     super::dora_cases::lengths(&mut cases);
+    by_others(&mut cases);
     for (i, case) in cases.iter_mut().enumerate() {
         case.name = format!("{i}: {}", case.name);
     }
     cases
+}
+
+/// The same by the other kernels that can do it.
+fn by_others(cases: &mut Vec<Case>) {
+    let mut more = Vec::new();
+    for case in cases.iter() {
+        more.extend((case.plan.ops[0].kernel.others)(&case.plan.ops[0]).into_iter().map(|op| case.by(op)));
+    }
+    cases.extend(more);
 }
 
 /// 65,535 workgroups of 256 is what one dimension of a grid holds.

@@ -6,7 +6,7 @@ use crate::device::{Access, Call, Kernel, Op, View};
 
 /// `shaders/dropout.wgsl`.
 pub static KERNEL: Kernel =
-    Kernel { name: "dropout", source: shader!("dropout", "index"), bindings: &[Access::Read, Access::Read, Access::Write], run };
+    Kernel { name: "dropout", source: shader!("dropout", "index"), bindings: &[Access::Read, Access::Read, Access::Write], run, ..Kernel::PLAIN };
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

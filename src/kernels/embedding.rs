@@ -10,6 +10,7 @@ pub static KERNEL: Kernel = Kernel {
     source: shader!("embedding", "index", "weight"),
     bindings: &[Access::Read, Access::Read, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
 
 #[repr(C)]

@@ -5,7 +5,7 @@ use super::{grid256, op, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
 
 /// `shaders/fill.wgsl`.
-pub static KERNEL: Kernel = Kernel { name: "fill", source: shader!("fill", "index"), bindings: &[Access::Write], run };
+pub static KERNEL: Kernel = Kernel { name: "fill", source: shader!("fill", "index"), bindings: &[Access::Write], run, ..Kernel::PLAIN };
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

@@ -10,6 +10,7 @@ pub static KERNEL: Kernel = Kernel {
     source: shader!("glu", "index", "exponential", "activation"),
     bindings: &[Access::Read, Access::Read, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
 
 /// y = activation(gate) * up, `count` numbers (Shazeer 2020).

@@ -11,6 +11,7 @@ pub static KERNEL: Kernel = Kernel {
     source: shader!("glu_grad", "index", "exponential", "activation"),
     bindings: &[Access::Read, Access::Write, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
 
 /// gate becomes dy * up * activation'(gate), up becomes dy * activation(gate).

@@ -1,18 +1,54 @@
 //! Matrix products in every layout a transformer needs, on weights of any format, with DiaBlo's diagonal added on the way.
 
 use super::vector::{Shared, vectorised};
-use super::{Format, op, shader};
-use crate::device::{Access, Call, Kernel, Op, View};
+use super::{Format, grid, op};
+use crate::device::plan::BufferId;
+use crate::device::{Access, Call, Kernel, Needs, Op, View};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
-/// `shaders/matmul.wgsl`.
+/// `shaders/matmul.wgsl` with tiles of 64 x 64 x 16.
 pub static KERNEL: Kernel = Kernel {
     name: "matmul",
-    source: shader!("matmul", "weight"),
+    source: &[WEIGHT, SHARED, "const SIDE: u32 = 8u;\nconst TILE_K: u32 = 16u;\n", TILE],
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Write],
     run,
+    others,
+    like,
+    ..Kernel::PLAIN
 };
+
+/// The same with tiles of 128 x 128 x 8, for devices that have the registers.
+pub static WIDE: Kernel = Kernel {
+    name: "matmul_wide",
+    source: &[WEIGHT, SHARED, "const SIDE: u32 = 16u;\nconst TILE_K: u32 = 8u;\n", TILE],
+    bindings: KERNEL.bindings,
+    run,
+    ..Kernel::PLAIN
+};
+
+/// `shaders/matmul_subgroup.wgsl`, for processors.
+pub static SUBGROUP: Kernel = Kernel {
+    name: "matmul_subgroup",
+    source: &[WEIGHT, SHARED, include_str!("../../shaders/matmul_subgroup.wgsl")],
+    bindings: KERNEL.bindings,
+    run,
+    needs: Needs::Subgroups(8),
+    ..Kernel::PLAIN
+};
+
+/// `shaders/matmul_vector.wgsl`, for at most four rows.
+pub static VECTOR: Kernel = Kernel {
+    name: "matmul_vector",
+    source: &[WEIGHT, SHARED, include_str!("../../shaders/matmul_vector.wgsl")],
+    bindings: KERNEL.bindings,
+    run,
+    ..Kernel::PLAIN
+};
+
+const WEIGHT: &str = include_str!("../../shaders/shared/weight.wgsl");
+const SHARED: &str = include_str!("../../shaders/shared/matmul.wgsl");
+const TILE: &str = include_str!("../../shaders/matmul.wgsl");
 
 const ACCUMULATE: u32 = 1;
 const ADD_BIAS: u32 = 2;
@@ -206,11 +242,66 @@ impl MatMul {
             self.residual.unwrap_or(spare),
             self.c.view,
         ];
-        let grid = [u(self.n.div_ceil(64)).max(1), u(self.m.div_ceil(64)).max(1), u(self.batch)];
-        let mut op = op(&KERNEL, views, params, grid, 2 * self.batch * self.m * self.n * self.k);
+        let flops = 2 * self.batch * self.m * self.n * self.k;
+        let (kernel, grid) = if self.is_few_rows() { (&VECTOR, grid(self.n.div_ceil(4))) } else { (&KERNEL, tiles(&params, 64, 64)) };
+        let mut op = op(kernel, views, params, grid, flops);
         op.constants = vec![("FORMAT", self.format.constant())];
         op
     }
+
+    /// Whether [`VECTOR`] can compute it.
+    fn is_few_rows(&self) -> bool {
+        let inputs = self.diagonal.is_none_or(|d| d.columns_are_outputs);
+        self.m <= 4 && self.batch == 1 && self.b.row == 1 && self.limits.is_none() && inputs
+    }
+}
+
+/// Workgroups for tiles of so many rows and columns.
+fn tiles(p: &Params, rows: u32, cols: u32) -> [u32; 3] {
+    [p.n.div_ceil(cols).max(1), p.m.div_ceil(rows).max(1), p.batch]
+}
+
+fn params_of(op: &Op) -> Params {
+    bytemuck::pod_read_unaligned(bytemuck::cast_slice(&op.params))
+}
+
+/// The same product by the other kernels.
+fn others(op: &Op) -> Vec<Op> {
+    let p = params_of(op);
+    let by = |kernel, rows, cols| Op { kernel, grid: tiles(&p, rows, cols), ..op.clone() };
+    vec![by(&WIDE, 128, 128), by(&SUBGROUP, 64, 16)]
+}
+
+/// The product that stands for those like this one: sizes by powers of two, none so large that measuring takes long, the matrices
+/// whole and in the same layout, and with a diagonal if this one has one. Its views tell only how much memory it needs.
+fn like(op: &Op) -> Op {
+    let p = params_of(op);
+    let size = |x: u32, most: u32| x.next_power_of_two().clamp(16, most) as usize;
+    let [m, n, k] = [size(p.m, 1024), size(p.n, 2048), size(p.k, 2048)];
+    // At most 2^24 numbers in a matrix of the batch, all of it together.
+    let batch = (1usize << 24) / (m * k).max(n * k).max(m * n);
+    let batch = batch.clamp(1, 16).min(p.batch.next_power_of_two() as usize);
+    let view = |index: usize, len: usize| View { buffer: BufferId::Transient(index), offset: 0, len };
+    let lying = |view: View, rows: usize, cols: usize, along_rows: bool| {
+        let matrix = if along_rows { Matrix::rows(view, rows).transposed() } else { Matrix::rows(view, cols) };
+        matrix.every(rows * cols)
+    };
+    let format = Format::from_constant(op.constants.iter().find(|(name, _)| *name == "FORMAT").map_or(0, |(_, v)| *v));
+    let columns_are_outputs = p.flags & DIAGONAL_N_IS_OUTPUT != 0;
+    let has_diagonal = columns_are_outputs || p.flags & DIAGONAL_K_IS_OUTPUT != 0;
+    let (inputs, outputs) = if columns_are_outputs { (k, n) } else { (n, k) };
+    let blocks = 8.min(inputs).min(outputs);
+    let diagonal = has_diagonal.then(|| Diagonal {
+        view: view(2, inputs * outputs / blocks),
+        block_in: inputs / blocks,
+        block_out: outputs / blocks,
+        first_output: 0,
+        columns_are_outputs,
+    });
+    let a = lying(view(0, batch * m * k), m, k, p.a_row == 1 && p.a_col != 1);
+    let b = lying(view(1, format.words(batch * n * k)), k, n, p.b_row == 1 && p.b_col != 1);
+    let c = Matrix::rows(view(5, batch * m * n), n).every(m * n);
+    MatMul { batch, format, diagonal, ..MatMul::new(m, n, k, a, b, c) }.op()
 }
 
 thread_local! {

@@ -79,6 +79,7 @@ pub mod metrics {
 pub static ALL: &[&Kernel] = &[
     &adamw::KERNEL,
     &attention::KERNEL,
+    &attention::STEP_KERNEL,
     &attention_delta::KERNEL,
     &attention_grad_kv::KERNEL,
     &attention_grad_q::KERNEL,
@@ -96,6 +97,9 @@ pub static ALL: &[&Kernel] = &[
     &loss_sum::KERNEL,
     &magnitude_grad::KERNEL,
     &matmul::KERNEL,
+    &matmul::SUBGROUP,
+    &matmul::VECTOR,
+    &matmul::WIDE,
     &rms_norm::KERNEL,
     &rms_norm_grad::KERNEL,
     &rms_norm_weight_grad::KERNEL,

@@ -10,6 +10,7 @@ pub static KERNEL: Kernel = Kernel {
     source: shader!("rms_norm", "sum64"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
 
 #[repr(C)]

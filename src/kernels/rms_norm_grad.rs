@@ -11,6 +11,7 @@ pub static KERNEL: Kernel = Kernel {
     source: shader!("rms_norm_grad", "sum64"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
 
 #[repr(C)]
@@ -45,13 +46,14 @@ fn run(call: &mut Call<'_>) {
     let (x, w, dy) = (call.read(0), call.read(1), call.read(2));
     let (dx, inverse_rms) = (call.write(3), call.write(4));
     let (rows, width) = (p.rows as usize, p.width as usize);
+    let w = &w[..width];
     let r_out = Shared(inverse_rms[..rows].as_mut_ptr());
     let task = (CHUNK / width).max(1);
     dx[..rows * width].par_chunks_mut(task * width).enumerate().for_each(|(t, chunk)| {
         vectorised(|| {
             for (j, dx) in chunk.chunks_mut(width).enumerate() {
                 let row = t * task + j;
-                let (x, dy) = (&x[row * width..][..width], &dy[row * width..][..width]);
+                let (x, dy, dx) = (&x[row * width..][..width], &dy[row * width..][..width], &mut dx[..width]);
                 let r = 1.0 / (sum(width, |i| x[i] * x[i]) / width as f32 + p.eps).sqrt();
                 let along = sum(width, |i| x[i] * dy[i] * (p.offset + w[i])) / width as f32 * r * r;
                 for i in 0..width {

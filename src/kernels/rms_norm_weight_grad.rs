@@ -9,6 +9,7 @@ pub static KERNEL: Kernel = Kernel {
     source: shader!("rms_norm_weight_grad"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
 
 #[repr(C)]

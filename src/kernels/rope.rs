@@ -6,7 +6,7 @@ use crate::device::{Access, Call, Kernel, Op, View};
 
 /// `shaders/rope.wgsl`.
 pub static KERNEL: Kernel =
-    Kernel { name: "rope", source: shader!("rope", "index"), bindings: &[Access::Read, Access::Read, Access::Write], run };
+    Kernel { name: "rope", source: shader!("rope", "index"), bindings: &[Access::Read, Access::Read, Access::Write], run, ..Kernel::PLAIN };
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

@@ -11,6 +11,7 @@ pub static KERNEL: Kernel = Kernel {
     source: shader!("scale_columns", "index"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
 
 const ADD_BIAS: u32 = 1;

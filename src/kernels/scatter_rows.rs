@@ -5,7 +5,7 @@ use crate::device::{Access, Call, Kernel, Op, View};
 
 /// `shaders/scatter_rows.wgsl`.
 pub static KERNEL: Kernel =
-    Kernel { name: "scatter_rows", source: shader!("scatter_rows", "index"), bindings: &[Access::Read, Access::Read, Access::Write], run };
+    Kernel { name: "scatter_rows", source: shader!("scatter_rows", "index"), bindings: &[Access::Read, Access::Read, Access::Write], run, ..Kernel::PLAIN };
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 /// `shaders/sum_squares.wgsl`.
 pub static KERNEL: Kernel =
-    Kernel { name: "sum_squares", source: shader!("sum_squares", "sum64"), bindings: &[Access::Read, Access::Write], run };
+    Kernel { name: "sum_squares", source: shader!("sum_squares", "sum64"), bindings: &[Access::Read, Access::Write], run, ..Kernel::PLAIN };
 
 /// Partial sums that one array gives.
 pub const PARTIALS: usize = 256;

@@ -11,6 +11,7 @@ pub static KERNEL: Kernel = Kernel {
     source: shader!("weight_norm", "weight", "sum64"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Write],
     run,
+    ..Kernel::PLAIN
 };
 
 #[repr(C)]

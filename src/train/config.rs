@@ -1,6 +1,7 @@
 //! Everything a run is told: one struct that the command line, `run.toml` and the app fill.
 
 use super::blocks::Blocks;
+use super::budget::Budget;
 use super::choice::choice;
 use super::schedule::ScheduleKind;
 use crate::data::{Columns, DataFiles, Format as DataFormat, Reading, TrainOn};
@@ -195,8 +196,11 @@ pub struct RunConfig {
     /// The most tokens that it adds.
     pub sample_tokens: usize,
 
-    /// Recomputes activations in the backward pass: less memory, more time.
-    pub gradient_checkpointing: bool,
+    /// Recomputes activations in the backward pass: less memory, more time, the same numbers. Where it is absent they are recomputed
+    /// if keeping them does not fit; see [`super::resolve::program`].
+    pub gradient_checkpointing: Option<bool>,
+    /// The most memory that the run may take on its device.
+    pub memory: Option<Budget>,
     /// `auto`, `cpu`, `gpu`, a device's number or part of its name.
     pub device: String,
     /// CPU threads; without it, one for each core.
@@ -258,7 +262,8 @@ impl Default for RunConfig {
             sample_prompt: None,
             sample_every: None,
             sample_tokens: 48,
-            gradient_checkpointing: false,
+            gradient_checkpointing: None,
+            memory: None,
             device: "auto".into(),
             threads: None,
             resume: false,

@@ -2,7 +2,8 @@
 
 use super::config::RunConfig;
 use super::program::{Program, Shape};
-use super::{resolve, rows};
+use super::resolve::{self, Room};
+use super::rows;
 use crate::adapter::Spec;
 use crate::device::{Ledger, Limits};
 use crate::error::Result;
@@ -23,6 +24,8 @@ pub struct Estimate {
     pub memory: Ledger,
     /// The longest padded row.
     pub longest: usize,
+    /// Whether activations are recomputed, by the run's own choice or because they do not fit.
+    pub recomputes: bool,
     /// Where it does not fit: the nearest options that do, if any do.
     pub smaller: Option<Smaller>,
 }
@@ -54,12 +57,13 @@ impl Estimate {
         // Packed rows fill sequences.
         let packed = [lengths.iter().sum::<usize>().min(run.seq_len)];
         let lengths = if run.packing && !lengths.is_empty() { &packed[..] } else { lengths };
-        let shape = resolve::shape(run, crate::data::buckets(lengths, run.batch_size, run.seq_len, rows::BUCKETS), writes);
-        let bytes = |shape: &Shape| Ok::<_, crate::error::Error>(Program::new(config, &formats, &spec, shape, limits)?.estimate());
-        let memory = bytes(&shape)?;
-        let smaller = match available {
-            Some(available) if memory.total() > available => {
-                let fits = |s: &Shape| bytes(s).ok().map(|m| m.total()).filter(|total| *total <= available);
+        let mut shape = resolve::shape(run, crate::data::buckets(lengths, run.batch_size, run.seq_len, rows::BUCKETS), writes);
+        let room = Room::of(run, available);
+        let memory = resolve::program(run, config, &formats, &spec, &mut shape, limits, room)?.0.estimate();
+        let smaller = match room {
+            Some(room) if memory.total() > room.bytes => {
+                let bytes = |s: &Shape| Program::new(config, &formats, &spec, s, limits).ok().map(|p| p.estimate().total());
+                let fits = |s: &Shape| bytes(s).filter(|total| *total <= room.bytes);
                 less(&shape).into_iter().find_map(|s| fits(&s).map(|total| (s, total))).map(|(s, bytes)| Smaller {
                     batch_size: s.batch_size,
                     accumulate: run.accumulate * shape.batch_size.div_ceil(s.batch_size),
@@ -76,6 +80,7 @@ impl Estimate {
             parameters: config.num_parameters(),
             lora_rank: if rank_one == 0 { 0.0 } else { trainable as f64 / rank_one as f64 },
             memory,
+            recomputes: shape.recompute,
             longest: shape.buckets.last().copied().unwrap_or(run.seq_len),
             smaller,
             spec,
@@ -133,6 +138,24 @@ mod tests {
         assert_eq!(smaller.batch_size * smaller.accumulate, 16);
         let none = Estimate::new(&run, &demo(), &[], 0, Limits::NONE, Some(1)).expect("lays out");
         assert_eq!(none.smaller, None);
+    }
+
+    #[test]
+    fn activations_are_recomputed_where_memory_asks_for_it() {
+        let at = |memory: Option<u64>, gradient_checkpointing| {
+            let memory = memory.map(|m| m.to_string().parse().expect("bytes"));
+            let run = RunConfig { seq_len: 256, memory, gradient_checkpointing, ..RunConfig::default() };
+            Estimate::new(&run, &demo(), &[], 0, Limits::NONE, None).expect("lays out")
+        };
+        let (kept, less) = (at(None, None), at(None, Some(true)));
+        let (whole, least) = (kept.memory.total(), less.memory.total());
+        assert!(!kept.recomputes && less.recomputes && least < whole);
+        let chosen = at(Some(least), None);
+        assert_eq!((chosen.recomputes, chosen.memory.total(), chosen.smaller), (true, least, None));
+        // What was said is kept to, and what is enough changes nothing.
+        assert!(at(Some(least), Some(false)).smaller.is_some_and(|s| s.gradient_checkpointing));
+        assert!(!at(Some(whole), None).recomputes);
+        assert!(at(Some(least - 1), None).smaller.is_some_and(|s| s.batch_size < 8));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod adapters;
 pub mod blocks;
+pub mod budget;
 pub mod checkpoint;
 pub use crate::choice;
 pub mod compare;

@@ -107,7 +107,7 @@ pub fn shape(run: &RunConfig, buckets: Vec<usize>, writes: usize) -> Shape {
         batch_size: run.batch_size,
         buckets,
         trains: true,
-        recompute: run.gradient_checkpointing,
+        recompute: run.gradient_checkpointing.unwrap_or(false),
         adamw: AdamW {
             beta1: run.beta1 as f32,
             beta2: run.beta2 as f32,
@@ -135,26 +135,79 @@ pub fn available_memory() -> Option<u64> {
     Some((1 << 32) - std::arch::wasm32::memory_size(0) as u64 * PAGE)
 }
 
-/// Refuses a program that `available` bytes cannot hold, and says what would fit.
+/// How much memory there is for a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes.
+    pub bytes: u64,
+    /// Whether the run's own `memory` sets them; the machine does otherwise.
+    pub given: bool,
+}
+
+impl Room {
+    /// The room of a run: what it may take, or the `free` bytes of its device where those are known and fewer.
+    pub fn of(run: &RunConfig, free: Option<u64>) -> Option<Self> {
+        let given = run.memory.as_ref().map(|m| Self { bytes: m.bytes(), given: true });
+        let free = free.map(|bytes| Self { bytes, given: false });
+        given.into_iter().chain(free).min_by_key(|room| room.bytes)
+    }
+}
+
+impl std::fmt::Display for Room {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bytes = human_bytes(self.bytes);
+        if self.given { write!(f, "--memory allows {bytes}") } else { write!(f, "{bytes} are free") }
+    }
+}
+
+/// Lays a run out. Where it leaves open whether activations are recomputed, and keeping them does not fit into `room`, `shape` is made
+/// to recompute them; what is said then is the second value.
+///
+/// # Errors
+/// Where a layer cannot be divided as the spec asks.
+pub fn program(
+    run: &RunConfig,
+    config: &ModelConfig,
+    formats: &HashMap<String, Format>,
+    spec: &Spec,
+    shape: &mut Shape,
+    limits: Limits,
+    room: Option<Room>,
+) -> Result<(Program, Option<String>)> {
+    let kept = Program::new(config, formats, spec, shape, limits)?;
+    let Some(room) = room.filter(|room| run.gradient_checkpointing.is_none() && kept.estimate().total() > room.bytes) else {
+        return Ok((kept, None));
+    };
+    let lighter = Shape { recompute: true, ..shape.clone() };
+    let recomputing = Program::new(config, formats, spec, &lighter, limits)?;
+    if recomputing.estimate().total() > room.bytes {
+        return Ok((kept, None));
+    }
+    *shape = lighter;
+    let whole = human_bytes(kept.estimate().total());
+    Ok((recomputing, Some(format!("activations are recomputed: keeping them takes {whole}, and {room}"))))
+}
+
+/// Refuses a program that does not fit into `room`, and says what would fit.
 ///
 /// # Errors
 /// [`Error::Device`] with the memory asked for, and the nearest options that fit.
 pub fn check_fit(
     program: &Program,
-    available: Option<u64>,
+    room: Option<Room>,
     config: &ModelConfig,
     formats: &HashMap<String, Format>,
     spec: &Spec,
     shape: &Shape,
     limits: Limits,
 ) -> Result<()> {
-    let (needed, Some(available)) = (program.estimate(), available) else { return Ok(()) };
-    if needed.total() <= available {
+    let (needed, Some(room)) = (program.estimate(), room) else { return Ok(()) };
+    if needed.total() <= room.bytes {
         return Ok(());
     }
     let fits = |shape: &Shape| -> Option<u64> {
         let total = Program::new(config, formats, spec, shape, limits).ok()?.estimate().total();
-        (total <= available).then_some(total)
+        (total <= room.bytes).then_some(total)
     };
     let mut tries = super::estimate::less(shape);
     // Recomputation and accumulation are for training alone.
@@ -179,5 +232,5 @@ pub fn check_fit(
             human_bytes(needed.get(Category::Weights) + needed.get(Category::Adapter))
         ),
     };
-    Err(Error::device(format!("the run takes {}, and {} are free", human_bytes(needed.total()), human_bytes(available)), hint))
+    Err(Error::device(format!("the run takes {}, and {room}", human_bytes(needed.total())), hint))
 }

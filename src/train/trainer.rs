@@ -10,10 +10,11 @@ use super::feed::MicroBatch;
 use super::metrics::{MetricsLog, StepMetrics};
 use super::plot::{Series, SeriesLook, loss_plot};
 use super::program::Program;
+use super::resolve::{self, Room};
 use super::run_folder::RunFolder;
 use super::schedule::Schedule;
 use super::writer::{Writer, Written};
-use super::{export, heldout, resolve, rows, state, writer};
+use super::{export, heldout, rows, state, writer};
 use crate::adapter::files::Tensor;
 use crate::adapter::{AdapterFile, Spec, pissa};
 use crate::data::{Dataset, Order};
@@ -156,11 +157,15 @@ impl Trainer {
         }
         let writer = Writer::open(&run, &source)?;
         let writes = writer.as_ref().map_or(0, Writer::capacity);
-        let shape = resolve::shape(&run, crate::data::buckets(&longest, run.batch_size, run.seq_len, rows::BUCKETS), writes);
+        let mut shape = resolve::shape(&run, crate::data::buckets(&longest, run.batch_size, run.seq_len, rows::BUCKETS), writes);
         let formats = source.formats_in(run.weights.map(Into::into))?;
-        let program = Program::new(&source.config, &formats, &spec, &shape, device.limits())?;
-        let available = device.is_cpu().then(resolve::available_memory).flatten();
-        resolve::check_fit(&program, available, &source.config, &formats, &spec, &shape, device.limits())?;
+        let limits = device.limits();
+        let room = Room::of(&run, device.is_cpu().then(resolve::available_memory).flatten());
+        let (mut program, chosen) = resolve::program(&run, &source.config, &formats, &spec, &mut shape, limits, room)?;
+        resolve::check_fit(&program, room, &source.config, &formats, &spec, &shape, limits)?;
+        if let Some(text) = chosen {
+            events(Event::Note { text });
+        }
 
         let total = run.total_steps(data.len() as u64);
         for warning in run.warnings(Some(total)) {
@@ -178,7 +183,18 @@ impl Trainer {
         let log = MetricsLog::open(folder.path(), resumed)?;
         writer::forget_after(folder.path(), resumed)?;
 
-        let mut session = device.load(&program.layout, &program.plans).await?;
+        let mut session = match device.load(&program.layout, &program.plans).await {
+            Ok(session) => session,
+            // Drivers do not tell how much they have; only asking for it does.
+            Err(full) if run.gradient_checkpointing.is_none() && !shape.recompute => {
+                shape.recompute = true;
+                program = Program::new(&source.config, &formats, &spec, &shape, limits)?;
+                let session = device.load(&program.layout, &program.plans).await.map_err(|_| full)?;
+                events(Event::Note { text: "activations are recomputed: the device has no memory to keep them".into() });
+                session
+            }
+            Err(error) => return Err(error),
+        };
         source.load(&mut session, &program.weights, run.seed, &mut |done, total| {
             events(Event::Loading { what: "weights".into(), done, total });
         })?;

@@ -9,7 +9,7 @@ use crate::device::{Category, Ledger, human_bytes};
 use crate::error::Error;
 use crate::train::config::Method;
 use crate::train::estimate::{Estimate, Smaller};
-use crate::train::resolve;
+use crate::train::resolve::{self, Room};
 use eframe::egui::{self, RichText, Sense, Ui, Vec2};
 
 /// Draws the card's content.
@@ -108,21 +108,26 @@ fn fit(ui: &mut Ui, shared: &mut Shared, estimate: &Estimate) {
     ui.add_space(space::SMALL);
     let total = estimate.memory.total();
     let Some(device) = shared.machine.value.as_ref().and_then(|m| m.device(&shared.run.device)).cloned() else { return };
-    let Some(free) = device.free else {
-        ui.label(format!("{} in all", human_bytes(total)));
+    let Some(room) = Room::of(&shared.run, device.free) else {
+        let how = if estimate.recomputes { ", with recomputed activations" } else { "" };
+        ui.label(format!("{} in all{how}", human_bytes(total)));
         ui.label(RichText::new(format!("{} does not tell how much memory it has.", device.name)).color(t.text_weak));
         return;
     };
+    let free = room.bytes;
     if total <= free {
         let share = 100.0 * total as f64 / free.max(1) as f64;
         let share = if share < 1.0 { "less than 1%".into() } else { format!("{share:.0}%") };
         ui.horizontal_wrapped(|ui| {
-            ui.label(RichText::new(format!("{} in all: it fits.", human_bytes(total))).color(t.good));
-            ui.label(RichText::new(format!("{share} of the {} that are free", human_bytes(free))).color(t.text_weak));
+            let how = if estimate.recomputes { ", with recomputed activations" } else { "" };
+            ui.label(RichText::new(format!("{} in all{how}: it fits.", human_bytes(total))).color(t.good));
+            let whose = if room.given { "allowed" } else { "free" };
+            ui.label(RichText::new(format!("{share} of the {} that are {whose}", human_bytes(free))).color(t.text_weak));
         });
         return;
     }
-    let what = format!("the run takes {}, and {} are free on {}", human_bytes(total), human_bytes(free), device.name);
+    let whose = if room.given { "allowed".into() } else { format!("free on {}", device.name) };
+    let what = format!("the run takes {}, and {} are {whose}", human_bytes(total), human_bytes(free));
     let held = estimate.memory.get(Category::Weights) + estimate.memory.get(Category::Adapter);
     let hint = match estimate.smaller {
         Some(s) => format!("{} takes {}", told(&s, shared), human_bytes(s.bytes)),
@@ -133,7 +138,7 @@ fn fit(ui: &mut Ui, shared: &mut Shared, estimate: &Estimate) {
         ui.add_space(space::TIGHT);
         if ui.button("Make it fit").clicked() {
             (shared.run.batch_size, shared.run.accumulate, shared.run.gradient_checkpointing) =
-                (s.batch_size, s.accumulate, s.gradient_checkpointing);
+                (s.batch_size, s.accumulate, Some(s.gradient_checkpointing));
         }
     }
 }
@@ -143,7 +148,7 @@ fn told(smaller: &Smaller, shared: &Shared) -> String {
     if smaller.batch_size != shared.run.batch_size {
         parts.push(format!("a batch of {}, accumulated {} times,", smaller.batch_size, smaller.accumulate));
     }
-    if smaller.gradient_checkpointing && !shared.run.gradient_checkpointing {
+    if smaller.gradient_checkpointing && shared.run.gradient_checkpointing != Some(true) {
         parts.push("recomputed activations".into());
     }
     parts.join(" with ").trim_end_matches(',').to_owned()

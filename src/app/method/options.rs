@@ -261,12 +261,38 @@ fn more(ui: &mut Ui, shared: &mut Shared) {
         shared.read_rows(ui.ctx());
     }
     let run = &mut shared.run;
-    ui.checkbox(&mut run.gradient_checkpointing, "Recompute activations").on_hover_text("Takes less memory and more time");
+    field(ui, "Memory", "The most that the run may take on its device", |ui| memory(ui, run));
+    field(ui, "Activations", "Computing them again for the backward pass takes less memory and more time, and gives the same numbers", |ui| {
+        let named = |choice| match choice {
+            None => "recompute if they do not fit",
+            Some(true) => "recompute",
+            Some(false) => "keep",
+        };
+        ComboBox::from_id_salt("activations").selected_text(named(run.gradient_checkpointing)).width(200.0).show_ui(ui, |ui| {
+            for choice in [None, Some(true), Some(false)] {
+                ui.selectable_value(&mut run.gradient_checkpointing, choice, named(choice));
+            }
+        });
+    });
     ui.checkbox(&mut run.packing, "Pack short rows")
         .on_hover_text("Several rows share a sequence, each seeing itself alone: nothing is padded");
     let mut shuffled = run.shuffle();
     if ui.checkbox(&mut shuffled, "Shuffle rows").changed() {
         run.no_shuffle = !shuffled;
+    }
+}
+
+/// GiB; none is no bound.
+fn memory(ui: &mut Ui, run: &mut RunConfig) {
+    const GIB: f64 = (1u64 << 30) as f64;
+    let mut gib = run.memory.as_ref().map_or(0.0, |m| m.bytes() as f64 / GIB);
+    let drag = DragValue::new(&mut gib).range(0.0..=1024.0).speed(0.05).max_decimals(2).custom_formatter(|gib, _| match gib {
+        0.0 => "what there is".into(),
+        _ => format!("{gib:.2} GiB"),
+    });
+    let number = |text: &str| text.trim().trim_end_matches("GiB").trim().parse().ok();
+    if ui.add(drag.custom_parser(number)).changed() {
+        run.memory = if gib < 0.01 { None } else { format!("{gib:.2}GiB").parse().ok() };
     }
 }
 

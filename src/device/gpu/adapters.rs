@@ -35,6 +35,8 @@ pub struct AdapterReport {
     pub shader_f16: bool,
     /// Subgroup operations.
     pub subgroup: bool,
+    /// Threads in a subgroup, at least and at most.
+    pub subgroup_sizes: [u32; 2],
     /// Matrix units through wgpu's experimental feature.
     pub cooperative_matrix: bool,
     /// GPU timestamps.
@@ -78,6 +80,7 @@ impl AdapterReport {
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
             shader_f16: features.contains(Features::SHADER_F16),
             subgroup: features.contains(Features::SUBGROUP),
+            subgroup_sizes: [info.subgroup_min_size, info.subgroup_max_size],
             cooperative_matrix: features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
             timestamps: features.contains(Features::TIMESTAMP_QUERY),
         }
@@ -125,6 +128,7 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     report: Arc<AdapterReport>,
     pub(super) pipelines: Arc<super::pipelines::Pipelines>,
+    pub(super) choices: Arc<super::choice::Choices>,
     fault: Arc<Mutex<Option<Fault>>>,
 }
 
@@ -177,6 +181,18 @@ impl Gpu {
         }
     }
 
+    /// Waits until everything submitted is done.
+    pub(super) async fn idle(&self) -> Result<()> {
+        let done = super::arrival::Arrival::default();
+        let arrives = done.clone();
+        self.queue.on_submitted_work_done(move || arrives.set(()));
+        // In a browser callbacks run between tasks, and waiting here is not possible.
+        let _ = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(super::session::PATIENCE) });
+        self.check()?;
+        done.wait().await;
+        self.check()
+    }
+
     /// Lets the word that the device was lost be delivered, if it waits. Who runs plans on the device need not ask.
     pub fn listen(&self) {
         let _ = self.device.poll(wgpu::PollType::Poll);
@@ -184,7 +200,7 @@ impl Gpu {
 
     /// What diablo asks an adapter for: all its limits, and the features that its kernels know.
     pub fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
-        let wanted = Features::SHADER_F16 | Features::SUBGROUP | Features::TIMESTAMP_QUERY;
+        let wanted = Features::SHADER_F16 | Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::PIPELINE_CACHE;
         wgpu::DeviceDescriptor {
             label: Some("diablo"),
             required_features: adapter.features() & wanted,
@@ -226,7 +242,7 @@ impl Gpu {
             let why = if message.is_empty() { format!("{reason:?}").to_lowercase() } else { message };
             *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Fault::Lost(format!("the device was lost ({why})")));
         });
-        Self { device, queue, report: Arc::new(report), pipelines: Arc::default(), fault }
+        Self { device, queue, report: Arc::new(report), pipelines: Arc::default(), choices: Arc::default(), fault }
     }
 }
 
@@ -347,6 +363,7 @@ mod tests {
             storage_buffers: 8,
             shader_f16: false,
             subgroup: false,
+            subgroup_sizes: [4, 128],
             cooperative_matrix: false,
             timestamps: false,
         }

@@ -2,8 +2,13 @@
 
 pub mod adapters;
 mod arrival;
+mod choice;
+#[cfg(not(target_arch = "wasm32"))]
+mod kept;
 mod pipelines;
 mod session;
+#[cfg(not(target_arch = "wasm32"))]
+mod timing;
 
 pub use adapters::{AdapterReport, Gpu};
 pub use session::{GpuSession, PendingRead};

@@ -22,6 +22,8 @@ pub(super) struct Compiled {
 #[derive(Default)]
 pub(super) struct Pipelines {
     made: Mutex<HashMap<Key, Arc<Compiled>>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    kept: std::sync::OnceLock<Option<super::kept::PipelineCache>>,
 }
 
 pub(super) fn key(op: &Op) -> Key {
@@ -43,6 +45,17 @@ impl Pipelines {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         made.extend(fresh);
         Ok(wanted.into_keys().map(|k| (k.clone(), made[&k].clone())).collect())
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn cache(&self, gpu: &Gpu) -> Option<&wgpu::PipelineCache> {
+        self.kept.get_or_init(|| super::kept::PipelineCache::open(gpu)).as_ref().map(super::kept::PipelineCache::get)
+    }
+
+    /// A browser keeps what it compiled by itself.
+    #[cfg(target_arch = "wasm32")]
+    fn cache(&self, _: &Gpu) -> Option<&wgpu::PipelineCache> {
+        None
     }
 }
 
@@ -92,7 +105,7 @@ async fn compile(gpu: &Gpu, kernel: &'static Kernel, constants: &[(&'static str,
         module: &module,
         entry_point: Some("main"),
         compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
-        cache: None,
+        cache: gpu.pipelines.cache(gpu),
     });
     match scope.pop().await {
         None => Ok(Compiled { pipeline, bindings }),

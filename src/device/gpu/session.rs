@@ -1,12 +1,14 @@
 //! Plans loaded on a GPU: buffers, bind groups, submits bounded in time, reads that do not block the step.
 
+use super::super::OpTime;
 use super::super::cpu::map_slots;
 use super::super::ledger::{Ledger, human_bytes};
 use super::super::plan::{BufferDecl, BufferId, Layout, Op, Plan, View, shared_slots};
 use super::adapters::Gpu;
 use super::arrival::Arrival;
-use super::pipelines::{Compiled, key};
+use super::pipelines::{Compiled, Key, key};
 use crate::error::{Error, Result};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use web_time::{Duration, Instant};
 
@@ -19,14 +21,43 @@ const DISPATCH_FLOPS: u64 = 20_000;
 /// Uploads go in pieces, so that staging memory stays small.
 const UPLOAD_WORDS: usize = 4 << 20;
 /// Longest wait for a device before it counts as lost.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
-struct LoadedOp {
+pub(super) struct LoadedOp {
+    pub kernel: &'static str,
     compiled: Arc<Compiled>,
     bind_group: wgpu::BindGroup,
     grid: [u32; 3],
     needs_rows_above: Option<u32>,
-    flops: u64,
+    pub flops: u64,
+}
+
+impl LoadedOp {
+    pub fn new<'a>(
+        gpu: &Gpu,
+        pipelines: &HashMap<Key, Arc<Compiled>>,
+        op: &Op,
+        uniforms: &Uniforms,
+        (offset, size): (u64, u64),
+        buffer: impl Fn(&View) -> &'a wgpu::Buffer,
+    ) -> Self {
+        let compiled = pipelines[&key(op)].clone();
+        let bind_group = bind(gpu, &compiled, op, buffer, &uniforms.buffer, offset, size);
+        Self {
+            kernel: op.kernel.name,
+            compiled,
+            bind_group,
+            grid: op.grid,
+            needs_rows_above: op.needs_rows_above,
+            flops: op.flops,
+        }
+    }
+
+    pub fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.compiled.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        pass.dispatch_workgroups(self.grid[0], self.grid[1], self.grid[2]);
+    }
 }
 
 /// A read on its way.
@@ -105,30 +136,28 @@ impl GpuSession {
             }
         }
         let [persistent, slots] = fresh;
-        let pipelines = gpu.pipelines.for_ops(&gpu, plans.iter().flat_map(|p| &p.ops)).await?;
+        let mut ops = Vec::with_capacity(plans.len());
+        for plan in plans {
+            ops.push(gpu.chosen(plan).await?);
+        }
+        let pipelines = gpu.pipelines.for_ops(&gpu, ops.iter().flatten()).await?;
         let (first, first_slot) = (self.plans.len(), self.slots.len());
         self.ledger = ledger;
         self.persistent.extend(persistent);
         self.slots.extend(slots);
-        let uniforms = Uniforms::new(&gpu, plans);
+        let uniforms = Uniforms::new(&gpu, ops.iter().flatten());
         let mut place = uniforms.places();
-        let loaded: Vec<Vec<LoadedOp>> = plans
-            .iter()
-            .map(|plan| {
+        let loaded: Vec<Vec<LoadedOp>> = (plans.iter().zip(&ops))
+            .map(|(plan, ops)| {
                 let slot_of = map_slots(plan, &shared, first_slot);
-                plan.ops
-                    .iter()
-                    .map(|op| {
-                        let compiled = pipelines[&key(op)].clone();
-                        let buffer = |view: &View| match view.buffer {
-                            BufferId::Persistent(i) => &self.persistent[i],
-                            BufferId::Transient(i) => &self.slots[slot_of[i]],
-                        };
-                        let (offset, size) = place.next().expect("one place an operation");
-                        let bind_group = bind(&gpu, &compiled, op, buffer, &uniforms.buffer, offset, size);
-                        LoadedOp { compiled, bind_group, grid: op.grid, needs_rows_above: op.needs_rows_above, flops: op.flops }
+                let load = |op: &Op| {
+                    let place = place.next().expect("one place an operation");
+                    LoadedOp::new(&gpu, &pipelines, op, &uniforms, place, |view| match view.buffer {
+                        BufferId::Persistent(i) => &self.persistent[i],
+                        BufferId::Transient(i) => &self.slots[slot_of[i]],
                     })
-                    .collect()
+                };
+                ops.iter().map(load).collect()
             })
             .collect();
         self.plans.extend(loaded);
@@ -166,7 +195,7 @@ impl GpuSession {
     pub fn run(&mut self, plan: usize, active_rows: u32) -> Result<()> {
         let rate = self.pace.lock().unwrap_or_else(PoisonError::into_inner).flops_per_second;
         let budget = (rate * SUBMIT_SECONDS) as u64;
-        let ops: Vec<&LoadedOp> = self.plans[plan].iter().filter(|op| op.needs_rows_above.is_none_or(|rows| active_rows > rows)).collect();
+        let ops = self.active(plan, active_rows);
         let mut begin = 0;
         while begin < ops.len() {
             let mut flops = 0;
@@ -181,14 +210,22 @@ impl GpuSession {
         self.poll(false)
     }
 
+    /// Runs a plan and times each operation.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn profile(&mut self, plan: usize, active_rows: u32) -> Result<Vec<OpTime>> {
+        super::timing::timed(&self.gpu, &self.active(plan, active_rows))
+    }
+
+    fn active(&self, plan: usize, active_rows: u32) -> Vec<&LoadedOp> {
+        self.plans[plan].iter().filter(|op| op.needs_rows_above.is_none_or(|rows| active_rows > rows)).collect()
+    }
+
     fn submit(&self, ops: &[&LoadedOp], flops: u64) {
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             for op in ops {
-                pass.set_pipeline(&op.compiled.pipeline);
-                pass.set_bind_group(0, &op.bind_group, &[]);
-                pass.dispatch_workgroups(op.grid[0], op.grid[1], op.grid[2]);
+                op.dispatch(&mut pass);
             }
         }
         let submitted = Instant::now();
@@ -245,12 +282,8 @@ impl GpuSession {
 
     /// Waits until everything submitted is done.
     pub async fn wait(&mut self) -> Result<()> {
-        let done = Arrival::default();
-        let arrives = done.clone();
-        self.gpu.queue.on_submitted_work_done(move || arrives.set(()));
         self.poll(true)?;
-        done.wait().await;
-        self.gpu.check()
+        self.gpu.idle().await
     }
 
     /// Lets callbacks run. In a browser they run between tasks, and waiting here is not possible.
@@ -318,17 +351,17 @@ fn bind<'a>(
 }
 
 /// The parameters of every operation in one uniform buffer, each at an aligned place.
-struct Uniforms {
+pub(super) struct Uniforms {
     buffer: wgpu::Buffer,
     places: Vec<(u64, u64)>,
 }
 
 impl Uniforms {
-    fn new(gpu: &Gpu, plans: &[Plan]) -> Self {
+    pub fn new<'a>(gpu: &Gpu, ops: impl IntoIterator<Item = &'a Op>) -> Self {
         let align = gpu.device.limits().min_uniform_buffer_offset_alignment as usize;
         let mut bytes: Vec<u8> = Vec::new();
         let mut places = Vec::new();
-        for op in plans.iter().flat_map(|p| &p.ops) {
+        for op in ops {
             let size = (op.params.len() * 4).next_multiple_of(16).max(16);
             places.push((bytes.len() as u64, size as u64));
             bytes.extend_from_slice(bytemuck::cast_slice(&op.params));
@@ -344,7 +377,7 @@ impl Uniforms {
         Self { buffer, places }
     }
 
-    fn places(&self) -> impl Iterator<Item = (u64, u64)> + use<> {
+    pub fn places(&self) -> impl Iterator<Item = (u64, u64)> + use<> {
         self.places.clone().into_iter()
     }
 }

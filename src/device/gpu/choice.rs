@@ -1,0 +1,223 @@
+//! Which of several kernels that compute the same a device runs.
+//!
+//! On a GPU it is measured, once for each class of operations (layout, format, sizes by powers of two), and remembered: for the process,
+//! and natively in a file for the next one, by device, driver and version. All of them add up in the same order, so that the choice
+//! does not change results (`tests/kernels.rs` compares the bits).
+
+use super::super::kernel::{Kernel, Needs};
+use super::super::plan::{BufferId, Op, Plan, View};
+use super::adapters::Gpu;
+use super::session::{LoadedOp, Uniforms};
+use crate::error::Result;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use web_time::Instant;
+
+/// A measured run lasts at least so long, unless it is [`MOST`] operations.
+const LONG_ENOUGH: f64 = 0.002;
+const MOST: usize = 64;
+const TRIES: usize = 3;
+
+/// What was chosen so far: the kernel's name by class.
+#[derive(Default)]
+pub(super) struct Choices {
+    made: Mutex<Option<HashMap<String, String>>>,
+}
+
+impl Gpu {
+    /// Whether it can run a kernel.
+    pub fn offers(&self, needs: Needs) -> bool {
+        match needs {
+            Needs::Nothing => true,
+            Needs::Subgroups(size) => {
+                self.report().subgroup_sizes == [size; 2] && self.device.features().contains(wgpu::Features::SUBGROUP)
+            }
+        }
+    }
+
+    /// The operations of a plan by the kernels that this device runs them with.
+    pub(super) async fn chosen(&self, plan: &Plan) -> Result<Vec<Op>> {
+        let mut chosen = Vec::with_capacity(plan.ops.len());
+        for op in &plan.ops {
+            let others = if plan.exact { Vec::new() } else { (op.kernel.others)(op) };
+            let others: Vec<Op> = others.into_iter().filter(|o| self.offers(o.kernel.needs)).collect();
+            chosen.push(if others.is_empty() { op.clone() } else { self.choose(op, others).await? });
+        }
+        Ok(chosen)
+    }
+
+    async fn choose(&self, op: &Op, others: Vec<Op>) -> Result<Op> {
+        // A program that plays a GPU takes seconds to measure; what was made for processors wins there.
+        if self.report().is_software() {
+            let special = others.into_iter().find(|o| o.kernel.needs != Needs::Nothing);
+            return Ok(special.unwrap_or_else(|| op.clone()));
+        }
+        // A browser would keep a person waiting for it at each visit.
+        if cfg!(target_arch = "wasm32") {
+            return Ok(op.clone());
+        }
+        let like = (op.kernel.like)(op);
+        let class = format!("{} {:?} {:?} {:?}", op.kernel.name, like.constants, like.grid, like.params);
+        let name = match self.choices.get(self, &class) {
+            Some(name) => name,
+            None => {
+                let best = self.fastest(&like).await?.name;
+                self.choices.set(self, class, best);
+                best.to_owned()
+            }
+        };
+        Ok(others.into_iter().find(|o| o.kernel.name == name).unwrap_or_else(|| op.clone()))
+    }
+
+    /// Measures an operation by every kernel that can do it.
+    async fn fastest(&self, op: &Op) -> Result<&'static Kernel> {
+        let mut best = (f64::INFINITY, op.kernel);
+        let others = (op.kernel.others)(op).into_iter().filter(|o| self.offers(o.kernel.needs));
+        for candidate in std::iter::once(op.clone()).chain(others) {
+            let kernel = candidate.kernel;
+            let seconds = self.measured(candidate).await?;
+            if seconds < best.0 {
+                best = (seconds, kernel);
+            }
+        }
+        Ok(best.1)
+    }
+
+    /// Seconds of an operation on scratch memory.
+    pub(super) async fn measured(&self, op: Op) -> Result<f64> {
+        let words = |views: &[View], index: usize| {
+            let of = views.iter().filter(|v| v.buffer == BufferId::Transient(index));
+            of.map(|v| v.offset + v.len).max().unwrap_or(0)
+        };
+        let buffers: Vec<wgpu::Buffer> = (0..op.views.len())
+            .map(|i| {
+                self.device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some("measured"),
+                    size: (words(&op.views, i).max(64) * 4) as u64,
+                    usage: wgpu::BufferUsages::STORAGE,
+                    mapped_at_creation: false,
+                })
+            })
+            .collect();
+        let plan = Plan { ops: vec![op], ..Plan::default() };
+        let pipelines = self.pipelines.for_ops(self, plan.ops.iter()).await?;
+        let uniforms = Uniforms::new(self, &plan.ops);
+        let op = &plan.ops[0];
+        let place = uniforms.places().next().unwrap_or_default();
+        let loaded = LoadedOp::new(self, &pipelines, op, &uniforms, place, |view| match view.buffer {
+            BufferId::Transient(i) | BufferId::Persistent(i) => &buffers[i],
+        });
+        let run = async |count: usize| -> Result<f64> {
+            let begun = Instant::now();
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                (0..count).for_each(|_| loaded.dispatch(&mut pass));
+            }
+            self.queue.submit([encoder.finish()]);
+            self.idle().await?;
+            Ok(begun.elapsed().as_secs_f64())
+        };
+        run(1).await?;
+        let mut count = 1;
+        while count < MOST && run(count).await? < LONG_ENOUGH {
+            count *= 2;
+        }
+        let mut best = f64::INFINITY;
+        for _ in 0..TRIES {
+            best = best.min(run(count).await? / count as f64);
+        }
+        Ok(best)
+    }
+}
+
+impl Choices {
+    fn get(&self, gpu: &Gpu, class: &str) -> Option<String> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.get_or_insert_with(|| remembered::read(gpu)).get(class).cloned()
+    }
+
+    fn set(&self, gpu: &Gpu, class: String, kernel: &str) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = made.get_or_insert_default();
+        made.insert(class, kernel.to_owned());
+        remembered::write(gpu, made);
+    }
+}
+
+/// The file of choices.
+#[cfg(not(target_arch = "wasm32"))]
+mod remembered {
+    use super::super::kept;
+    use super::Gpu;
+    use std::collections::HashMap;
+
+    const KERNELS: &str = "kernels";
+
+    pub fn read(gpu: &Gpu) -> HashMap<String, String> {
+        kept::read(gpu, KERNELS).and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    pub fn write(gpu: &Gpu, made: &HashMap<String, String>) {
+        if let Ok(bytes) = serde_json::to_vec(made) {
+            kept::write(gpu, KERNELS, &bytes);
+        }
+    }
+}
+
+/// A browser measures nothing, so there is nothing to remember.
+#[cfg(target_arch = "wasm32")]
+mod remembered {
+    use super::Gpu;
+    use std::collections::HashMap;
+
+    pub fn read(_: &Gpu) -> HashMap<String, String> {
+        HashMap::new()
+    }
+
+    pub fn write(_: &Gpu, _: &HashMap<String, String>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Device;
+    use crate::kernels::matmul::{MatMul, Matrix};
+
+    fn product(m: usize, n: usize, k: usize) -> Op {
+        let view = |index: usize, len: usize| View { buffer: BufferId::Transient(index), offset: 0, len };
+        let [a, b, c] = [view(0, m * k), view(1, n * k), view(5, m * n)];
+        MatMul::new(m, n, k, Matrix::rows(a, k), Matrix::rows(b, k).transposed(), Matrix::rows(c, n)).op()
+    }
+
+    #[test]
+    fn products_of_like_sizes_are_one_class() {
+        let like = |m, n, k| {
+            let op = product(m, n, k);
+            let like = (op.kernel.like)(&op);
+            (like.params, like.constants)
+        };
+        assert_eq!(like(100, 576, 1500), like(128, 1000, 1024 + 1));
+        assert_ne!(like(100, 576, 1500), like(100, 576, 1000));
+        // What is larger than is measured counts as that.
+        assert_eq!(like(5000, 9000, 9000), like(1024, 2048, 2048));
+    }
+
+    #[test]
+    fn a_device_is_measured_and_the_choice_kept() {
+        let Ok(Device::Gpu(gpu)) = Device::open("gpu") else {
+            println!("skipped: no Vulkan driver");
+            return;
+        };
+        let op = (product(64, 64, 64).kernel.like)(&product(64, 64, 64));
+        let seconds = pollster::block_on(gpu.measured(op.clone())).expect("it runs");
+        assert!(seconds > 0.0 && seconds < 10.0, "{seconds}");
+        let best = pollster::block_on(gpu.fastest(&op)).expect("it runs");
+        let known: Vec<&str> = (op.kernel.others)(&op).iter().map(|o| o.kernel.name).chain([op.kernel.name]).collect();
+        assert!(known.contains(&best.name), "{}", best.name);
+        // Taken from memory where it is there: no device has a kernel of this name, and the operation stays as it is.
+        *gpu.choices.made.lock().expect("free") = Some(HashMap::from([("class".to_owned(), "matmul_wide".to_owned())]));
+        assert_eq!(gpu.choices.get(&gpu, "class").as_deref(), Some("matmul_wide"));
+        assert_eq!(gpu.choices.get(&gpu, "another"), None);
+    }
+}
