@@ -16,6 +16,7 @@ pub mod svd;
 pub use crate::model::modules::MODULES;
 pub use files::AdapterFile;
 use files::Tensor;
+pub use merge::Blend;
 pub use spec::{Kind, Spec};
 
 use crate::device::{Layout, PlanBuilder, Session, View};

@@ -3,24 +3,30 @@
 use super::common_args::{OutputArgs, open_adapter, say};
 use super::{located, output};
 use crate::adapter::files::WEIGHTS_FILE;
-use crate::adapter::{AdapterFile, shira};
+use crate::adapter::{AdapterFile, Blend, shira};
 use crate::device::human_bytes;
 use crate::error::{Error, Result};
-use crate::model::Source;
+use crate::model::gguf::Encoding;
+use crate::model::{Checkpoint, Dtype, Source};
 use crate::train::choice::choice;
-use crate::train::{export, resolve};
+use crate::train::{export, gguf, resolve};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
 The folder holds model.safetensors, config.json and the tokenizer's files; transformers and other
-tools load it as it is. With --format shira it holds DiaBlo's blocks as an adapter that stock peft
-loads beside the base model. (LoRA needs no export: peft loads the run's folder.)
+tools load it as it is. With --format gguf it holds model.gguf, which llama.cpp, LM Studio and
+Ollama load, and a Modelfile for the last. With --format shira it holds DiaBlo's blocks as an
+adapter that stock peft loads beside the base model. (LoRA needs no export: peft loads the run.)
+Several adapters of one base are added up: give --adapter again, with =FACTOR behind it to weigh.
 
 Examples:
   diablo export --model models/SmolLM2-135M --adapter runs/first --out merged
   diablo export --model models/SmolLM2-135M --adapter runs/first --out merged-f16 --dtype f16
+  diablo export --model models/SmolLM2-135M --adapter runs/a=0.7 --adapter runs/b=0.3 --out both
+  diablo export --model models/SmolLM2-135M --adapter runs/first --out for-ollama --format gguf \\
+      --dtype q8_0 && cd for-ollama && ollama create mine -f Modelfile
   diablo export --model models/SmolLM2-135M --adapter runs/first --out for-peft --format shira";
 
 choice! {
@@ -28,30 +34,10 @@ choice! {
     Format {
         /// Base and adapter as one model.
         Merged = "merged",
+        /// The same in one file, for llama.cpp.
+        Gguf = "gguf",
         /// DiaBlo as peft's SHiRA, without the base.
         Shira = "shira",
-    }
-}
-
-choice! {
-    /// The type of exported weights.
-    Dtype {
-        /// 32 bits.
-        F32 = "f32",
-        /// 16 bits with f32's range.
-        Bf16 = "bf16",
-        /// 16 bits, IEEE.
-        F16 = "f16",
-    }
-}
-
-impl From<Dtype> for crate::model::Dtype {
-    fn from(dtype: Dtype) -> Self {
-        match dtype {
-            Dtype::F32 => Self::F32,
-            Dtype::Bf16 => Self::BF16,
-            Dtype::F16 => Self::F16,
-        }
     }
 }
 
@@ -62,16 +48,18 @@ pub struct Args {
     /// Folder of the model that the adapter was trained on, or its name on the hub
     #[arg(long, value_name = "DIR|NAME")]
     model: PathBuf,
-    /// Adapter to merge into it: a run folder, one that peft wrote, or an adapter.chkpt of the DiaBlo authors
-    #[arg(long, value_name = "DIR")]
-    adapter: PathBuf,
+    /// Adapter to merge into it: a run folder, one that peft wrote, or an adapter.chkpt of the DiaBlo authors. Several may be given,
+    /// each with a factor behind it. With --format gguf it may be left out
+    #[arg(long, value_name = "DIR[=FACTOR]")]
+    adapter: Vec<PathBuf>,
     /// Folder to write; it is made, and must be empty
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Type of the weights [default: the model's own]
-    #[arg(long, value_parser = super::common_args::word::<Dtype>())]
-    dtype: Option<Dtype>,
-    /// merged: one model; shira: DiaBlo's blocks as an adapter for peft [default: merged]
+    /// Type of the weights; q8_0 and q4_0 (8.5 and 4.5 bits a number) are GGUF's alone [default: the model's own]
+    #[arg(long, value_parser = super::common_args::word::<Encoding>())]
+    dtype: Option<Encoding>,
+    /// merged: one model; gguf: one model in one file, for llama.cpp and Ollama; shira: DiaBlo's blocks as an adapter for peft
+    /// [default: merged]
     #[arg(long, value_parser = super::common_args::word::<Format>())]
     format: Option<Format>,
     #[command(flatten)]
@@ -81,34 +69,94 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Where the adapter does not fit the model, or the folder cannot be written.
+/// Where an adapter does not fit the model, or the folder cannot be written.
 pub fn run(args: Args) -> Result<ExitCode> {
+    let format = args.format.unwrap_or(Format::Merged);
+    if args.adapter.is_empty() && format != Format::Gguf {
+        return Err(Error::usage("--adapter is needed: there is nothing to merge", "--format gguf writes a model without one too"));
+    }
     let source = Source::open(&located::model(&args.model, args.output.quiet || args.output.json)?)?;
-    let adapter = open_adapter(&args.adapter, &source.config)?;
-    if args.format == Some(Format::Shira) {
-        return write_shira(&args, &source, &adapter);
+    let named: Vec<(PathBuf, f64)> = args.adapter.iter().map(|word| with_factor(word)).collect::<Result<_>>()?;
+    let opened = |(folder, factor): &(PathBuf, f64)| Ok((open_adapter(folder, &source.config)?, *factor));
+    let adapters: Vec<(AdapterFile, f64)> = named.iter().map(opened).collect::<Result<_>>()?;
+    if format == Format::Shira {
+        return write_shira(&args, &source, &adapters);
     }
-    let dtype = args.dtype.map(crate::model::Dtype::from);
-    let written = dtype.unwrap_or(source.dtype());
+    let blend = Blend::new(adapters.iter().map(|(adapter, factor)| (adapter, *factor)).collect())?;
     let Some(checkpoint) = source.checkpoint() else { return Ok(ExitCode::FAILURE) };
-    say(&args.output, &format!("merging {} into {}", resolve::describe(&adapter.spec), args.model.display()));
-    export::write_merged(&source, checkpoint, &adapter, &args.out, dtype)?;
-    let parameters = source.config.num_parameters();
-    let bytes = std::fs::metadata(args.out.join("model.safetensors")).map_or(0, |m| m.len());
-    let name = written.name().to_lowercase();
-    if args.output.json {
-        output::print_json(&json!({ "out": args.out, "parameters": parameters, "dtype": name, "bytes": bytes }))?;
-    } else {
-        let text = format!("wrote {} | {} parameters as {name} | {}", args.out.display(), output::grouped(parameters), human_bytes(bytes));
-        say(&args.output, &text);
+    let of = |(adapter, factor): &(AdapterFile, f64)| match *factor {
+        1.0 => resolve::describe(&adapter.spec),
+        factor => format!("{factor} x {}", resolve::describe(&adapter.spec)),
+    };
+    if !adapters.is_empty() {
+        let all: Vec<String> = adapters.iter().map(of).collect();
+        say(&args.output, &format!("merging {} into {}", all.join(" + "), args.model.display()));
     }
+    match format {
+        Format::Gguf => write_gguf(&args, &source, checkpoint, blend),
+        _ => write_merged(&args, &source, checkpoint, blend),
+    }
+}
+
+/// `DIR=FACTOR`, or a folder whose name may hold a sign like it.
+fn with_factor(word: &Path) -> Result<(PathBuf, f64)> {
+    let text = word.to_string_lossy();
+    let split = text.rsplit_once('=').filter(|_| !word.exists());
+    let Some((folder, factor)) = split else { return Ok((word.to_path_buf(), 1.0)) };
+    match factor.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok((folder.into(), number)),
+        _ => Err(Error::usage(format!("--adapter {text}: {factor:?} is no number to weigh with"), "write it as --adapter runs/a=0.7")),
+    }
+}
+
+fn write_merged(args: &Args, source: &Source, checkpoint: &Checkpoint, blend: Blend) -> Result<ExitCode> {
+    let dtype = match args.dtype {
+        None => None,
+        Some(Encoding::F32) => Some(Dtype::F32),
+        Some(Encoding::F16) => Some(Dtype::F16),
+        Some(Encoding::Bf16) => Some(Dtype::BF16),
+        Some(blocks @ (Encoding::Q8 | Encoding::Q4)) => {
+            return Err(Error::usage(format!("--dtype {blocks} is a type of GGUF files"), "add --format gguf, or use f32, bf16 or f16"));
+        }
+    };
+    export::write_merged(source, checkpoint, blend, &args.out, dtype)?;
+    let name = dtype.unwrap_or(source.dtype()).name().to_lowercase();
+    let bytes = std::fs::metadata(args.out.join("model.safetensors")).map_or(0, |m| m.len());
+    told(args, source, &args.out, &name, bytes, &[])
+}
+
+fn write_gguf(args: &Args, source: &Source, checkpoint: &Checkpoint, blend: Blend) -> Result<ExitCode> {
+    let written = gguf::write(source, checkpoint, blend, &args.out, args.dtype)?;
+    let name = args.dtype.unwrap_or(source.dtype().into()).to_string();
+    told(args, source, &written.file, &name, written.bytes, &written.notes)
+}
+
+/// Says what was written.
+fn told(args: &Args, source: &Source, written: &Path, dtype: &str, bytes: u64, notes: &[String]) -> Result<ExitCode> {
+    let parameters = source.config.num_parameters();
+    if args.output.json {
+        let file = (written != args.out).then_some(written);
+        let mut all = json!({ "out": args.out, "parameters": parameters, "dtype": dtype, "bytes": bytes });
+        if let Some(file) = file {
+            all["file"] = json!(file);
+            all["notes"] = json!(notes);
+        }
+        output::print_json(&all)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = format!("wrote {} | {} parameters as {dtype} | {}", written.display(), output::grouped(parameters), human_bytes(bytes));
+    say(&args.output, &text);
+    notes.iter().for_each(|note| output::complain(&format!("note: {note}")));
     Ok(ExitCode::SUCCESS)
 }
 
-fn write_shira(args: &Args, source: &Source, adapter: &AdapterFile) -> Result<ExitCode> {
+fn write_shira(args: &Args, source: &Source, adapters: &[(AdapterFile, f64)]) -> Result<ExitCode> {
     if args.dtype.is_some() {
         return Err(Error::usage("--dtype is for merged weights; an adapter is written in 32 bits", "leave --dtype out"));
     }
+    let [(adapter, 1.0)] = adapters else {
+        return Err(Error::usage("--format shira writes one adapter as it is", "give one --adapter, without a factor"));
+    };
     shira::save(adapter, &source.config, &args.out)?;
     let bytes = std::fs::metadata(args.out.join(WEIGHTS_FILE)).map_or(0, |m| m.len());
     if args.output.json {

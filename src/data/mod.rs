@@ -12,6 +12,7 @@
 //! | batch | `batch.rs`, `buckets.rs` | fixed shapes, shifted targets, tokens grouped by id |
 //!
 //! `preview.rs` and `summary.rs` show rows to a person before a run; `decode.rs` goes the other way, id by id, for generation.
+//! `vocabulary/` tells a tokenizer to llama.cpp.
 
 pub mod batch;
 pub mod buckets;
@@ -32,6 +33,7 @@ pub mod special;
 pub mod summary;
 pub mod template;
 pub mod tokenizer;
+pub mod vocabulary;
 
 pub use batch::{Batch, IGNORE};
 pub use buckets::{bucket_for, buckets, padding};
@@ -46,6 +48,7 @@ pub use rows::{Chat, Found, Reading, Row, Rows, read_file, read_rows};
 pub use special::{stop_ids, training_bos, training_eos};
 pub use template::{ChatTemplate, Chatting, TrainOn};
 pub use tokenizer::Tokenizer;
+pub use vocabulary::Vocabulary;
 
 #[cfg(test)]
 mod reference_tests;

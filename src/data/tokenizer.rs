@@ -104,14 +104,23 @@ impl Tokenizer {
 
     /// The ids that the tokenizer's own template puts before a text: a begin token, or none.
     pub fn begin(&self) -> Result<Vec<u32>> {
+        Ok(self.around()?.0)
+    }
+
+    /// The ids that the tokenizer's own template puts before and behind a text.
+    ///
+    /// # Errors
+    /// Where the tokenizer fails.
+    pub fn around(&self) -> Result<(Vec<u32>, Vec<u32>)> {
         let ids = |special: bool| -> Result<Vec<u32>> {
             let encoding = self.inner.encode_fast("a", special).map_err(|e| self.error(format!("cannot tokenise: {e}")))?;
             Ok(encoding.get_ids().to_vec())
         };
         let (plain, mut whole) = (ids(false)?, ids(true)?);
         let begin = whole.windows(plain.len().max(1)).position(|w| w == plain).unwrap_or(0);
+        let behind = whole.split_off((begin + plain.len()).min(whole.len()));
         whole.truncate(begin);
-        Ok(whole)
+        Ok((whole, behind))
     }
 
     /// As [`encode`](Self::encode), but in one piece, however long. For lines.

@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod container;
 pub mod decoding;
+pub mod gguf;
 pub mod head;
 mod index;
 pub mod inputs;

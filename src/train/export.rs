@@ -1,11 +1,12 @@
 //! A model folder that other tools load: weights, config.json, tokenizer.
 
-use crate::adapter::AdapterFile;
+use crate::adapter::Blend;
 use crate::error::{Error, Result};
 use crate::files::{self, atomic_write_bytes};
 use crate::model::weights::Site;
-use crate::model::{Checkpoint, Dtype, Source, TensorSpec, write_safetensors};
+use crate::model::{Checkpoint, Dtype, ModelConfig, Source, TensorSpec, modules, write_safetensors};
 use half::{bf16, f16};
+use rayon::prelude::*;
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -43,35 +44,50 @@ pub fn write_model(source: &Source, folder: &Path, dtype: Dtype, values: impl Fn
     write_folder(source, folder, dtype, &specs, |spec| Ok(Cow::Owned(encode(&values(&spec.name, &spec.shape)?, dtype))))
 }
 
-/// Writes base and adapter as one model, in `dtype` or the checkpoint's own types. Tensors keep their stored names.
+/// Writes base and adapters as one model, in `dtype` or the checkpoint's own types. Tensors keep their stored names.
 ///
 /// # Errors
 /// Where the folder holds something already, or a file cannot be written.
-pub fn write_merged(source: &Source, checkpoint: &Checkpoint, adapter: &AdapterFile, folder: &Path, dtype: Option<Dtype>) -> Result<()> {
-    if files::names(folder).is_ok_and(|names| !names.is_empty()) {
-        return Err(Error::usage(format!("{}: the folder is not empty", folder.display()), "give a new folder with --out"));
-    }
+pub fn write_merged<'a>(
+    source: &Source,
+    checkpoint: &Checkpoint,
+    adapters: impl Into<Blend<'a>>,
+    folder: &Path,
+    dtype: Option<Dtype>,
+) -> Result<()> {
+    let adapters = adapters.into();
+    refuse_what_is_there(folder)?;
     let parameters = checkpoint.resolve(&source.config)?;
     let specs: Vec<TensorSpec> =
         parameters.iter().map(|(_, t)| TensorSpec::new(t.name, dtype.unwrap_or(t.dtype), t.shape.clone())).collect();
-    let sites = source.config.linear_shapes();
-    let site_of = |name: &str| {
-        (0..source.config.num_hidden_layers)
-            .flat_map(|layer| sites.iter().map(move |(module, ..)| Site { layer, module }))
-            .find(|site| name == format!("{}.weight", site.path()))
-    };
     write_folder(source, folder, dtype.unwrap_or(source.dtype()), &specs, |spec| {
         let (own, tensor) =
             parameters.iter().find(|(_, t)| t.name == spec.name).ok_or_else(|| Error::input(&spec.name, "is not in the checkpoint", ""))?;
-        if let Some(site) = site_of(&own.name) {
+        if let Some(change) = site_of(&source.config, &own.name).and_then(|site| adapters.change(site)) {
             let mut values = tensor.read()?.to_f32();
-            if adapter.merge_into(site, &mut values, tensor.shape[1]) {
-                return Ok(Cow::Owned(encode(&values, spec.dtype)));
-            }
+            let rows = values.par_chunks_mut(tensor.shape[1]).enumerate();
+            rows.for_each_init(Vec::new, |sums, (o, row)| change.add_to_row(o, row, sums));
+            return Ok(Cow::Owned(encode(&values, spec.dtype)));
         }
         let tensor = tensor.read()?;
         Ok(if spec.dtype == tensor.dtype { tensor.bytes } else { Cow::Owned(encode(&tensor.to_f32(), spec.dtype)) })
     })
+}
+
+/// The linear layer that a parameter is the weight of, if it is one's.
+pub(super) fn site_of(config: &ModelConfig, name: &str) -> Option<Site> {
+    let (layer, path) = name.strip_prefix("model.layers.")?.split_once('.')?;
+    let layer = layer.parse().ok()?;
+    let module = config.modules().into_iter().find(|module| path == format!("{}.{module}.weight", modules::half(module)))?;
+    Some(Site { layer, module })
+}
+
+/// Refuses a folder that holds something.
+pub(super) fn refuse_what_is_there(folder: &Path) -> Result<()> {
+    if files::names(folder).is_ok_and(|names| !names.is_empty()) {
+        return Err(Error::usage(format!("{}: the folder is not empty", folder.display()), "give a new folder with --out"));
+    }
+    Ok(())
 }
 
 fn write_folder<'a>(

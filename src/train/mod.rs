@@ -14,6 +14,7 @@ pub mod estimate;
 pub mod event;
 pub mod export;
 pub mod feed;
+pub mod gguf;
 pub mod heldout;
 pub mod inspect;
 pub mod metrics;

@@ -49,15 +49,23 @@ impl ChatTemplate {
     /// # Errors
     /// Where a file is broken, or the template is no template.
     pub fn of_model(folder: &Path) -> Result<Option<Self>> {
+        Self::source_of_model(folder)?.map(|(source, place)| Self::new(&source, place, folder)).transpose()
+    }
+
+    /// The text of [`Self::of_model`] as it stands, and where it was found.
+    ///
+    /// # Errors
+    /// Where a file is broken.
+    pub fn source_of_model(folder: &Path) -> Result<Option<(String, String)>> {
         let own = folder.join("chat_template.jinja");
         if let Some(source) = text(&own)? {
-            return Self::new(&source, own.display().to_string(), folder).map(Some);
+            return Ok(Some((source, own.display().to_string())));
         }
         // Processors keep theirs in a file of its own.
         for file in ["tokenizer_config.json", "chat_template.json"] {
             let path = folder.join(file);
             let Some(source) = json(&path)?.and_then(|config| named(config.get("chat_template")?)) else { continue };
-            return Self::new(&source, format!("{}: chat_template", path.display()), folder).map(Some);
+            return Ok(Some((source, format!("{}: chat_template", path.display()))));
         }
         Ok(None)
     }
