@@ -350,6 +350,7 @@ fn a_bench_is_compared_with_an_earlier_one() {
         assert!(shown.contains(part), "{what}: {shown}");
     }
     line(&format!("{bench} --against {}", text(&trace))).bad(1, &["holds no measurement"]);
+    line(&format!("{bench} --trace {}", text(&dir.path().join("nowhere/t.json")))).bad(2, &["--trace: there is no folder"]);
 }
 
 #[test]

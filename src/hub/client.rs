@@ -137,7 +137,7 @@ impl Client {
                 Fault::Final(Error::input(host, format!("cannot be trusted: {e}"), hint))
             }
             E::Io(_) | E::Timeout(_) | E::HostNotFound | E::ConnectionFailed | E::Protocol(_) => {
-                Fault::Passing(format!("{host} cannot be reached ({error})"), None)
+                Fault::Passing(format!("no such path is here, and {host} cannot be reached ({error})"), None)
             }
             other => {
                 let hint = "is HF_ENDPOINT right? A proxy is named in HTTPS_PROXY";

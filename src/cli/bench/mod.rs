@@ -12,12 +12,12 @@ use super::output::{self, table};
 use crate::adapter::{Spec, choose};
 use crate::bench::StepCase;
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::ModelConfig;
 use crate::train::config::{Method, WeightsFormat};
 use against::Earlier;
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -163,6 +163,10 @@ struct Report {
 /// # Errors
 /// Where a shape cannot be divided as asked, or does not fit on the device.
 pub fn run(args: Args) -> Result<ExitCode> {
+    if let Some(folder) = args.trace.as_deref().and_then(Path::parent).filter(|f| !f.as_os_str().is_empty() && !f.is_dir()) {
+        let what = format!("--trace: there is no folder {}", folder.display());
+        return Err(Error::usage(what, "make it first, or name a file in another"));
+    }
     let earlier = args.against.as_deref().map(Earlier::open).transpose()?;
     let device = args.device.open()?;
     let report = match args.what {
