@@ -1,7 +1,7 @@
 # The two commands a newcomer needs: `make demo` and `make test`. Both need Rust (rustup.rs) and nothing else.
 CARGO ?= cargo
 
-.PHONY: help demo test bench lint doc base-model app screenshots web serve web-test web-soak web-bench
+.PHONY: help demo test interop bench lint doc base-model app screenshots web serve web-test web-soak web-bench
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,8 +14,13 @@ test: ## all tests, the page's where Chromium and Node are installed; installs M
 	@if command -v $${CHROMIUM:-chromium} >/dev/null && command -v node >/dev/null; then $(MAKE) --no-print-directory web-test; \
 	else echo "skipped: the page's tests; they need Chromium and Node (on Debian: apt-get install chromium nodejs npm)"; fi
 
+interop: ## what transformers, peft, gguf and huggingface_hub make of our files, and we of theirs; installs them into target/interop
+	@tests/interop/run.sh
+
 bench: ## the figures of the README
-	$(CARGO) run --release --quiet -- bench
+	$(CARGO) run --release --quiet -- bench --profile
+	$(CARGO) run --release --quiet -- bench methods --shape smollm2-135m --blocks 32 --batch-size 4
+	$(CARGO) run --release --quiet -- bench growth
 
 lint: ## formatting and clippy, as CI runs them
 	$(CARGO) fmt --check

@@ -124,8 +124,7 @@ fn faults_in_shaders_are_noticed() {
         assert!(text.contains(from), "{name}.wgsl no longer has {from:?}");
         // Pipelines are kept by name, so the altered one needs its own. It lives as long as the test.
         let source: &'static [&'static str] = vec![&*text.replace(from, to).leak()].leak();
-        let altered: &'static Kernel =
-            Box::leak(Box::new(Kernel { name: format!("{name}, fault {i}").leak(), source, ..**kernel }));
+        let altered: &'static Kernel = Box::leak(Box::new(Kernel { name: format!("{name}, fault {i}").leak(), source, ..**kernel }));
         let found = cases::all().into_iter().filter(|c| c.kernel == name).any(|mut case| {
             case.plan.ops[0].kernel = altered;
             !pollster::block_on(check_cases(&device, &[case], &mut |_| ())).expect("it runs").ok()

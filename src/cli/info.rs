@@ -174,7 +174,8 @@ impl Estimate {
         }
         if let Some([now, packed]) = self.padding {
             let percent = |share: f64| format!("{:.0}%", 100.0 * share);
-            let less = if self.run.packing || now - packed < 0.05 { String::new() } else { format!("; with --packing {}", percent(packed)) };
+            let less =
+                if self.run.packing || now - packed < 0.05 { String::new() } else { format!("; with --packing {}", percent(packed)) };
             lines.push(format!("padding     {} of the tokens that a pass computes{less}", percent(now)));
         }
         lines.push(format!("memory      {}", human_bytes(self.memory.total())));

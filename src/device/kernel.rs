@@ -43,15 +43,8 @@ pub enum Needs {
 
 impl Kernel {
     /// A kernel that needs nothing and has no others; the rest is to be filled in.
-    pub const PLAIN: Self = Self {
-        name: "",
-        source: &[],
-        bindings: &[],
-        run: |_| (),
-        needs: Needs::Nothing,
-        others: |_| Vec::new(),
-        like: Op::clone,
-    };
+    pub const PLAIN: Self =
+        Self { name: "", source: &[], bindings: &[], run: |_| (), needs: Needs::Nothing, others: |_| Vec::new(), like: Op::clone };
 
     /// The whole WGSL text.
     pub fn wgsl(&self) -> String {

@@ -220,7 +220,14 @@ impl PlanBuilder {
         }
         // A declared buffer that no operation touches takes no memory; it gets slot 0 so that indices stay valid.
         slot_of.iter_mut().filter(|s| **s == usize::MAX).for_each(|s| *s = 0);
-        Plan { name: self.name, transients: self.transients, slot_of, slots: slots.into_iter().map(|(d, _)| d).collect(), ops: self.ops, exact: false }
+        Plan {
+            name: self.name,
+            transients: self.transients,
+            slot_of,
+            slots: slots.into_iter().map(|(d, _)| d).collect(),
+            ops: self.ops,
+            exact: false,
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use super::{metrics, op, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
 
 /// `shaders/clip.wgsl`.
-pub static KERNEL: Kernel = Kernel { name: "clip", source: shader!("clip", "sum64"), bindings: &[Access::Read, Access::Write], run, ..Kernel::PLAIN };
+pub static KERNEL: Kernel =
+    Kernel { name: "clip", source: shader!("clip", "sum64"), bindings: &[Access::Read, Access::Write], run, ..Kernel::PLAIN };
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

@@ -4,7 +4,8 @@ use super::{op, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
 
 /// `shaders/column_sum.wgsl`.
-pub static KERNEL: Kernel = Kernel { name: "column_sum", source: shader!("column_sum"), bindings: &[Access::Read, Access::Write], run, ..Kernel::PLAIN };
+pub static KERNEL: Kernel =
+    Kernel { name: "column_sum", source: shader!("column_sum"), bindings: &[Access::Read, Access::Write], run, ..Kernel::PLAIN };
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

@@ -4,7 +4,8 @@ use super::{grid256, op, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
 
 /// `shaders/columns.wgsl`.
-pub static KERNEL: Kernel = Kernel { name: "columns", source: shader!("columns", "index"), bindings: &[Access::Read, Access::Write], run, ..Kernel::PLAIN };
+pub static KERNEL: Kernel =
+    Kernel { name: "columns", source: shader!("columns", "index"), bindings: &[Access::Read, Access::Write], run, ..Kernel::PLAIN };
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

@@ -5,8 +5,13 @@ use super::{grid256, inputs, op, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
 
 /// `shaders/dropout.wgsl`.
-pub static KERNEL: Kernel =
-    Kernel { name: "dropout", source: shader!("dropout", "index"), bindings: &[Access::Read, Access::Read, Access::Write], run, ..Kernel::PLAIN };
+pub static KERNEL: Kernel = Kernel {
+    name: "dropout",
+    source: shader!("dropout", "index"),
+    bindings: &[Access::Read, Access::Read, Access::Write],
+    run,
+    ..Kernel::PLAIN
+};
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

@@ -5,8 +5,13 @@ use super::{grid256, op, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
 
 /// `shaders/gather_rows.wgsl`.
-pub static KERNEL: Kernel =
-    Kernel { name: "gather_rows", source: shader!("gather_rows", "index"), bindings: &[Access::Read, Access::Read, Access::Write], run, ..Kernel::PLAIN };
+pub static KERNEL: Kernel = Kernel {
+    name: "gather_rows",
+    source: shader!("gather_rows", "index"),
+    bindings: &[Access::Read, Access::Read, Access::Write],
+    run,
+    ..Kernel::PLAIN
+};
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

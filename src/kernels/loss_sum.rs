@@ -4,8 +4,13 @@ use super::{inputs, metrics, op, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
 
 /// `shaders/loss_sum.wgsl`.
-pub static KERNEL: Kernel =
-    Kernel { name: "loss_sum", source: shader!("loss_sum", "sum64"), bindings: &[Access::Read, Access::Read, Access::Write], run, ..Kernel::PLAIN };
+pub static KERNEL: Kernel = Kernel {
+    name: "loss_sum",
+    source: shader!("loss_sum", "sum64"),
+    bindings: &[Access::Read, Access::Read, Access::Write],
+    run,
+    ..Kernel::PLAIN
+};
 
 /// `metrics[LOSS]` += sum of the active rows' losses / targets of the step.
 pub fn loss_sum(step: View, losses: View, metrics: View, capacity: usize) -> Op {

@@ -262,18 +262,23 @@ fn more(ui: &mut Ui, shared: &mut Shared) {
     }
     let run = &mut shared.run;
     field(ui, "Memory", "The most that the run may take on its device", |ui| memory(ui, run));
-    field(ui, "Activations", "Computing them again for the backward pass takes less memory and more time, and gives the same numbers", |ui| {
-        let named = |choice| match choice {
-            None => "recompute if they do not fit",
-            Some(true) => "recompute",
-            Some(false) => "keep",
-        };
-        ComboBox::from_id_salt("activations").selected_text(named(run.gradient_checkpointing)).width(200.0).show_ui(ui, |ui| {
-            for choice in [None, Some(true), Some(false)] {
-                ui.selectable_value(&mut run.gradient_checkpointing, choice, named(choice));
-            }
-        });
-    });
+    field(
+        ui,
+        "Activations",
+        "Computing them again for the backward pass takes less memory and more time, and gives the same numbers",
+        |ui| {
+            let named = |choice| match choice {
+                None => "recompute if they do not fit",
+                Some(true) => "recompute",
+                Some(false) => "keep",
+            };
+            ComboBox::from_id_salt("activations").selected_text(named(run.gradient_checkpointing)).width(200.0).show_ui(ui, |ui| {
+                for choice in [None, Some(true), Some(false)] {
+                    ui.selectable_value(&mut run.gradient_checkpointing, choice, named(choice));
+                }
+            });
+        },
+    );
     ui.checkbox(&mut run.packing, "Pack short rows")
         .on_hover_text("Several rows share a sequence, each seeing itself alone: nothing is padded");
     let mut shuffled = run.shuffle();

@@ -120,7 +120,8 @@ fn profile(device: &Device, case: &StepCase, times: &StepTimes, name: &str, repo
         }));
         let sum = format!("{:.1} ms by kernel, {:.1} ms a whole step at best", all * 1e3, times.best() * 1e3);
         report.notes.push(format!("\n{name}: {sum}\n\n{}", table(&lines)));
-        let kernel = |k: &crate::bench::trace::KernelTime| json!({ "kernel": k.kernel, "calls": k.calls, "seconds": k.seconds, "flops": k.flops });
+        let kernel =
+            |k: &crate::bench::trace::KernelTime| json!({ "kernel": k.kernel, "calls": k.calls, "seconds": k.seconds, "flops": k.flops });
         let profiles = report.more.entry("profiles").or_insert_with(|| json!({}));
         profiles[name] = kernels.iter().map(kernel).collect();
     }

@@ -1,5 +1,6 @@
 //! Plans loaded on a GPU: buffers, bind groups, submits bounded in time, reads that do not block the step.
 
+#[cfg(not(target_arch = "wasm32"))]
 use super::super::OpTime;
 use super::super::cpu::map_slots;
 use super::super::ledger::{Ledger, human_bytes};
@@ -24,6 +25,8 @@ const UPLOAD_WORDS: usize = 4 << 20;
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) struct LoadedOp {
+    /// For whoever times it.
+    #[cfg_attr(target_arch = "wasm32", expect(dead_code))]
     pub kernel: &'static str,
     compiled: Arc<Compiled>,
     bind_group: wgpu::BindGroup,
@@ -43,14 +46,7 @@ impl LoadedOp {
     ) -> Self {
         let compiled = pipelines[&key(op)].clone();
         let bind_group = bind(gpu, &compiled, op, buffer, &uniforms.buffer, offset, size);
-        Self {
-            kernel: op.kernel.name,
-            compiled,
-            bind_group,
-            grid: op.grid,
-            needs_rows_above: op.needs_rows_above,
-            flops: op.flops,
-        }
+        Self { kernel: op.kernel.name, compiled, bind_group, grid: op.grid, needs_rows_above: op.needs_rows_above, flops: op.flops }
     }
 
     pub fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>) {

@@ -36,9 +36,8 @@ fn ticks(gpu: &Gpu, ops: &[&LoadedOp]) -> Result<Vec<[u64; 2]>> {
     let count = 2 * ops.len() as u32;
     let bytes = u64::from(count) * 8;
     let queries = gpu.device.create_query_set(&wgpu::QuerySetDescriptor { label: Some("times"), ty: wgpu::QueryType::Timestamp, count });
-    let buffer = |usage| {
-        gpu.device.create_buffer(&wgpu::BufferDescriptor { label: Some("times"), size: bytes, usage, mapped_at_creation: false })
-    };
+    let buffer =
+        |usage| gpu.device.create_buffer(&wgpu::BufferDescriptor { label: Some("times"), size: bytes, usage, mapped_at_creation: false });
     let resolved = buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC);
     let staging = buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
