@@ -269,6 +269,24 @@ fn halving_lets_the_better_go_on() {
     let state = json_file(&out, "sweep.json");
     let states: Vec<&str> = state["points"].as_array().unwrap().iter().map(|point| point["state"].as_str().unwrap()).collect();
     assert_eq!((states.iter().filter(|s| **s == "left behind").count(), states.iter().filter(|s| **s == "ended").count()), (3, 1));
+    // Killed in the second round, it decides and ends as if it had not been.
+    #[cfg(unix)]
+    {
+        use std::io::{BufRead, BufReader};
+        let cut = p.path("cut");
+        let args = format!("sweep {} {set} --halving --out {}", p.options(16), text(&cut));
+        let list: Vec<&str> = args.split_whitespace().collect();
+        let mut child = command(&list).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(|l| l.ok());
+        assert!(lines.any(|l| l.contains("to 0.5 of its steps")) && lines.any(|l| l.contains("saved step")));
+        child.kill().unwrap();
+        assert_eq!(child.wait().unwrap().code(), None, "it ended before the kill");
+        line(&format!("sweep --resume --out {} --quiet", text(&cut))).good();
+        for name in names {
+            assert_eq!(losses(&cut.join(name)), losses(&out.join(name)), "{name}");
+        }
+        assert_eq!(adapter(&cut.join(winner)), adapter(&out.join(winner)));
+    }
     let seldom = p.options(16).replace("--eval-every 2", "--eval-every 5");
     line(&format!("sweep {seldom} {set} --halving --out {}", text(&p.path("late"))))
         .bad(2, &["--halving: after 4 of 16 steps", "--eval-every"]);
