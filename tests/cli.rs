@@ -85,7 +85,7 @@ fn help_is_for_people() {
     for part in ["train", "generate", "eval", "export", "info", "data", "chat", "devices", "check", "Examples:", "Exit codes"] {
         assert!(out.contains(part), "{part}: {out}");
     }
-    for name in ["train", "generate", "eval", "export", "info", "data", "chat", "devices", "check"] {
+    for name in ["train", "generate", "eval", "export", "info", "data", "chat", "compare", "sweep", "devices", "check"] {
         let out = diablo(&[name, "--help"]).good();
         assert!(out.contains("Examples:") && out.contains(&format!("diablo {name}")), "{out}");
         assert!(out.lines().all(|l| l.chars().count() <= 100), "{out}");

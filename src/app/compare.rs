@@ -157,18 +157,8 @@ impl ComparePage {
         }
     }
 
-    /// What the runs are called: by their folder, and by the one above it where two are called the same.
     fn names(&self) -> Vec<String> {
-        let own = |path: &Path| path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
-        let short: Vec<String> = self.entries.iter().map(|e| own(&e.folder)).collect();
-        let name = |(i, entry): (usize, &Entry)| {
-            let twice = short.iter().filter(|s| **s == short[i]).count() > 1;
-            match entry.folder.parent().filter(|_| twice) {
-                Some(above) => format!("{}/{}", own(above), short[i]),
-                None => short[i].clone(),
-            }
-        };
-        self.entries.iter().enumerate().map(name).collect()
+        compare::names(self.entries.iter().map(|e| e.folder.as_path()))
     }
 
     fn nothing_yet(&mut self, ui: &mut Ui, shared: &mut Shared) {

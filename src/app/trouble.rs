@@ -53,7 +53,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// What the controls are called that the command line knows as options.
-const NAMES: [(&str, &str); 41] = [
+const NAMES: [(&str, &str); 42] = [
     ("--gradient-checkpointing", "recomputed activations"),
     ("go on with --resume", "press \"Go on\""),
     ("take another device with --device", "choose another device"),
@@ -95,6 +95,7 @@ const NAMES: [(&str, &str); 41] = [
     ("--alpha", "alpha"),
     ("--rank", "rank"),
     ("--out", "run folder"),
+    ("--log", "logs"),
 ];
 
 /// The text with the controls' names for the command line's options.

@@ -5,6 +5,8 @@ pub mod bench;
 pub mod chat;
 pub mod check;
 pub mod common_args;
+pub mod compare;
+pub mod completions;
 pub mod data;
 pub mod demo;
 pub mod devices;
@@ -14,8 +16,10 @@ pub mod generate;
 pub mod info;
 pub mod interrupt;
 pub mod located;
+pub mod man;
 pub mod output;
 pub mod progress;
+pub mod sweep;
 pub mod train;
 pub mod train_args;
 
@@ -29,6 +33,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// What `--version` prints beside the name.
 static VERSION: LazyLock<String> = LazyLock::new(version);
 
+/// The version of wgpu, which does not tell it itself.
+const WGPU: &str = "30.0.1";
+
 const AFTER_HELP: &str = "\
 Examples:
   diablo info --model models/SmolLM2-135M
@@ -38,6 +45,7 @@ Examples:
   diablo generate --model models/SmolLM2-135M --adapter runs/first --prompt 'Once upon a time'
   diablo eval --model models/SmolLM2-135M --adapter runs/first --data test.jsonl
   diablo export --model models/SmolLM2-135M --adapter runs/first --out merged
+  diablo compare runs/first runs/lora --svg compare.svg
 
 A model is a folder in Hugging Face layout (config.json, tokenizer.json, model.safetensors), or a
 name on the hub: Qwen/Qwen3-0.6B, or with a branch, tag or commit, Qwen/Qwen3-0.6B@main. Rows are
@@ -61,6 +69,8 @@ enum Command {
     App(app::Args),
     /// Fine-tune a model on rows of text
     Train(Box<train::Args>),
+    /// Train once for each combination of some options' values
+    Sweep(Box<sweep::Args>),
     /// Continue a text
     Generate(generate::Args),
     /// Talk with a model, turn by turn
@@ -69,6 +79,8 @@ enum Command {
     Data(Box<data::Args>),
     /// Score a model on rows of text: loss, perplexity, exact match
     Eval(eval::Args),
+    /// Put several runs beside each other: sizes, times, losses
+    Compare(compare::Args),
     /// Write model and adapter as one model that other tools load
     Export(export::Args),
     /// Say what a run would train and how much memory it would take
@@ -81,6 +93,10 @@ enum Command {
     Bench(bench::Args),
     /// Run every kernel on a GPU against the CPU's results: drivers do produce wrong numbers
     Check(check::Args),
+    /// Write a shell's completion of commands and options
+    Completions(completions::Args),
+    /// Write manual pages into a folder
+    Man(man::Args),
 }
 
 /// The whole program.
@@ -108,20 +124,29 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Commands and options, for whoever writes about them.
+fn declaration() -> clap::Command {
+    Cli::command()
+}
+
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::App(args) => app::run(args),
         Command::Train(args) => train::run(*args),
+        Command::Sweep(args) => sweep::run(*args),
         Command::Generate(args) => generate::run(args),
         Command::Chat(args) => chat::run(*args),
         Command::Data(args) => data::run(*args),
         Command::Eval(args) => eval::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Export(args) => export::run(args),
         Command::Info(args) => info::run(*args),
         Command::Devices(args) => devices::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Check(args) => check::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     }
 }
 
@@ -163,12 +188,13 @@ fn explain_panics() {
 fn version() -> String {
     let backends: Vec<String> = wgpu::Instance::enabled_backend_features().iter_names().map(|(name, _)| name.to_lowercase()).collect();
     format!(
-        "{}\ntarget    {} {}{}\nbuild     {}\nbackends  {}, cpu",
+        "{}\ntarget    {} {}{}\nbuild     {}\nfeatures  {}\nbackends  {}, cpu\nwgpu      {WGPU}",
         env!("CARGO_PKG_VERSION"),
         std::env::consts::ARCH,
         std::env::consts::OS,
         if cfg!(target_env = "musl") { " musl" } else { "" },
         if cfg!(debug_assertions) { "debug" } else { "release" },
+        if cfg!(feature = "parquet") { "parquet" } else { "none" },
         backends.join(", "),
     )
 }
@@ -180,6 +206,14 @@ mod tests {
     #[test]
     fn clap_accepts_the_declaration() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_version_of_wgpu_is_that_of_the_build() {
+        let lock: toml::Table = include_str!("../../Cargo.lock").parse().expect("TOML");
+        let packages = lock["package"].as_array().expect("packages");
+        let wgpu = packages.iter().find(|p| p["name"].as_str() == Some("wgpu")).expect("wgpu");
+        assert_eq!(wgpu["version"].as_str(), Some(WGPU));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::train::blocks::Blocks;
 use crate::train::budget::Budget;
 use crate::train::config::{Init, Method, RunConfig, TooLong, WeightsFormat};
+use crate::train::logs::LogKind;
 use crate::train::run_folder::CONFIG_FILE;
 use crate::train::schedule::ScheduleKind;
 use clap::Args;
@@ -165,6 +166,9 @@ pub struct TrainArgs {
     /// Steps between checkpoints [default: a tenth of the run, at most 500]
     #[arg(long, value_name = "S", help_heading = "Evaluation and checkpoints")]
     pub save_every: Option<u64>,
+    /// Write metrics for other programs too: tensorboard (a file of events), csv (metrics.csv)
+    #[arg(long, value_parser = word::<LogKind>(), hide_possible_values = true, value_delimiter = ',', value_name = "KINDS", help_heading = "Evaluation and checkpoints")]
+    pub log: Option<Vec<LogKind>>,
 
     /// Let the model continue this text while it learns, and show what it writes
     #[arg(long, value_name = "TEXT", help_heading = "Evaluation and checkpoints")]
@@ -230,7 +234,7 @@ impl TrainArgs {
         set!(model, out, method, pad_blocks, targets, adapter_dropout, rank, alpha, rslora, dora, init, lora_plus_ratio);
         set!(init_from_config, split);
         set!(batch_size, accumulate, seq_len, packing, too_long, prompt_column, completion_column, no_shuffle, seed);
-        set!(data_format, columns, chat_template, train_on);
+        set!(data_format, columns, chat_template, train_on, log);
         set!(schedule, warmup, weight_decay, max_grad_norm, beta1, beta2, eps, sample_tokens);
         set_some!(blocks, init_adapter, weights, steps, epochs, lr, eval_data, eval_split, eval_every, patience, save_every);
         set_some!(sample_prompt, sample_every, gradient_checkpointing, memory);
@@ -283,7 +287,7 @@ mod tests {
             "--model m --data d --split s --out o --method lora --blocks q_proj=8,default=4 --pad-blocks --targets q_proj,v_proj --adapter-dropout 0.1 \
              --rank 4 --alpha 8 --rslora --dora --init pissa --lora-plus-ratio 16 --init-adapter a --weights nf4 --steps 9 --batch-size 2 --accumulate 3 --seq-len 64 --packing --too-long drop \
              --prompt-column q --completion-column a --data-format alpaca --columns output=x --chat-template model --train-on last --no-shuffle --seed 5 --lr 3e-3 --schedule linear --warmup 2 --weight-decay 0.01 \
-             --max-grad-norm 0 --beta1 0.8 --beta2 0.9 --eps 1e-6 --eval-split 0.2 --eval-every 3 --patience 2 --save-every 4 \
+             --max-grad-norm 0 --beta1 0.8 --beta2 0.9 --eps 1e-6 --eval-split 0.2 --eval-every 3 --patience 2 --save-every 4 --log tensorboard,csv \
              --sample-prompt p --sample-every 5 --sample-tokens 9 \
              --gradient-checkpointing --memory 4GiB --device cpu --threads 2",
         );

@@ -3,6 +3,7 @@
 use super::blocks::Blocks;
 use super::budget::Budget;
 use super::choice::choice;
+use super::logs::LogKind;
 use super::schedule::ScheduleKind;
 use crate::data::{Columns, DataFiles, Format as DataFormat, Reading, TrainOn};
 use crate::kernels::Format;
@@ -190,6 +191,8 @@ pub struct RunConfig {
     pub patience: Option<u32>,
     /// Steps between checkpoints; see [`RunConfig::save_interval`].
     pub save_every: Option<u64>,
+    /// Logs for other programs beside `metrics.jsonl`.
+    pub log: Vec<LogKind>,
 
     /// A text that the model continues while it learns, so that one sees it learn.
     pub sample_prompt: Option<String>,
@@ -262,6 +265,7 @@ impl Default for RunConfig {
             eval_every: None,
             patience: None,
             save_every: None,
+            log: Vec::new(),
             sample_prompt: None,
             sample_every: None,
             sample_tokens: 48,

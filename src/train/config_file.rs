@@ -53,7 +53,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("the optimiser", &["lr", "schedule", "warmup", "weight_decay", "max_grad_norm", "beta1", "beta2", "eps"]),
     (
         "evaluation and checkpoints",
-        &["eval_data", "eval_split", "eval_every", "patience", "save_every", "sample_prompt", "sample_every", "sample_tokens"],
+        &["eval_data", "eval_split", "eval_every", "patience", "save_every", "log", "sample_prompt", "sample_every", "sample_tokens"],
     ),
     ("the machine", &["gradient_checkpointing", "memory", "device", "threads"]),
 ];
@@ -152,6 +152,7 @@ mod tests {
             eval_every: Some(5),
             patience: Some(2),
             save_every: Some(7),
+            log: vec![crate::train::logs::LogKind::Csv],
             sample_prompt: Some("Once".into()),
             sample_every: Some(3),
             threads: Some(2),

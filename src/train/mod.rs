@@ -17,6 +17,7 @@ pub mod feed;
 pub mod gguf;
 pub mod heldout;
 pub mod inspect;
+pub mod logs;
 pub mod metrics;
 pub mod names;
 pub mod plot;
@@ -27,6 +28,8 @@ pub mod rows;
 pub mod run_folder;
 pub mod schedule;
 pub mod state;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod sweep;
 pub mod trainer;
 mod validate;
 pub mod writer;

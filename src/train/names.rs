@@ -31,7 +31,11 @@ impl From<Told> for Event {
 pub fn settle(mut run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<RunConfig> {
     run.validate()?;
     if run.resume {
-        keep_commits(&mut run);
+        let path = run.out.join(CONFIG_FILE);
+        // What is wrong with it is said where the run goes on.
+        if let Some(kept) = files::is_file(&path).then(|| RunConfig::from_toml_file(&path).ok()).flatten() {
+            keep_commits(&mut run, &kept);
+        }
     }
     let weights = !run.init_from_config;
     run.model = hub::model(&run.model, weights, &mut |told| events(told.into()))?.name;
@@ -44,10 +48,8 @@ pub fn settle(mut run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<RunCo
     Ok(run)
 }
 
-fn keep_commits(run: &mut RunConfig) {
-    let path = run.out.join(CONFIG_FILE);
-    // What is wrong with it is said where the run goes on.
-    let Some(kept) = files::is_file(&path).then(|| RunConfig::from_toml_file(&path).ok()).flatten() else { return };
+/// Lets names that say no revision stand for the commits that they were in `kept`.
+pub fn keep_commits(run: &mut RunConfig, kept: &RunConfig) {
     run.model = hub::same_commit(&run.model, &kept.model);
     for (file, kept) in run.data.0.iter_mut().zip(&kept.data.0) {
         file.path = hub::same_commit(&file.path, &kept.path);

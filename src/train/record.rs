@@ -3,7 +3,7 @@
 use super::config::RunConfig;
 use super::event::Summary;
 use super::metrics::{METRICS_FILE, MetricsLog, StepMetrics};
-use super::run_folder::{CONFIG_FILE, SUMMARY_FILE};
+use super::run_folder::{CONFIG_FILE, PLOT_FILE, SUMMARY_FILE};
 use super::writer::{self, SAMPLES_FILE, Written};
 use crate::error::{Error, Result};
 use crate::files::{self, read_text};
@@ -63,13 +63,43 @@ impl RunRecord {
 
     /// The lowest held-out loss.
     pub fn best_eval_loss(&self) -> Option<f64> {
-        self.metrics.iter().filter_map(|m| m.eval_loss).filter(|l| l.is_finite()).min_by(f64::total_cmp)
+        self.best_eval().map(|(loss, _)| loss)
+    }
+
+    /// The lowest held-out loss, and the step after which it was measured. Of equal ones the first.
+    pub fn best_eval(&self) -> Option<(f64, u64)> {
+        self.best_eval_until(u64::MAX)
+    }
+
+    /// As [`Self::best_eval`], of the steps up to `step`.
+    pub fn best_eval_until(&self, step: u64) -> Option<(f64, u64)> {
+        let measured = self.metrics.iter().filter(|m| m.step <= step).filter_map(|m| Some((m.eval_loss?, m.step)));
+        measured.filter(|(loss, _)| loss.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    /// Whether it came to its end: all its steps, or as many as its patience let it do.
+    pub fn ended(&self) -> bool {
+        // The plot is the last thing that a run writes. One that goes on to a later end still has that of its first.
+        let planned = self.summary.as_ref().map(|s| s.steps).or(self.config.steps);
+        let done = self.metrics.last().map_or(0, |m| m.step);
+        let enough = planned.is_none_or(|planned| done >= planned) || self.config.patience.is_some();
+        enough && files::is_file(&self.folder.join(PLOT_FILE))
     }
 
     /// The median of the steps' seconds: a pause or a slow first step does not move it.
     pub fn seconds_per_step(&self) -> Option<f64> {
-        let mut seconds: Vec<f64> = self.metrics.iter().map(StepMetrics::seconds).filter(|s| *s > 0.0).collect();
-        seconds.sort_by(f64::total_cmp);
-        seconds.get(seconds.len() / 2).copied()
+        median(self.metrics.iter().map(StepMetrics::seconds))
     }
+
+    /// The median of the steps' tokens a second, padding left out.
+    pub fn tokens_per_second(&self) -> Option<f64> {
+        median(self.metrics.iter().map(|m| m.tokens_per_second))
+    }
+}
+
+/// The median of those above 0.
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.filter(|x| *x > 0.0).collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }

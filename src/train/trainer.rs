@@ -7,6 +7,7 @@ use super::checkpoint::{CheckpointState, TensorLayout};
 use super::config::{Method, RunConfig};
 use super::event::{Event, Summary};
 use super::feed::MicroBatch;
+use super::logs::Logs;
 use super::metrics::{MetricsLog, StepMetrics};
 use super::plot::{Series, SeriesLook, loss_plot};
 use super::program::Program;
@@ -87,6 +88,7 @@ pub struct Trainer {
     order: Order,
     folder: RunFolder,
     log: MetricsLog,
+    logs: Logs,
     schedule: Schedule,
     writer: Option<Writer>,
     done: CheckpointState,
@@ -183,6 +185,8 @@ impl Trainer {
         folder.write_config(&run)?;
         let resumed = run.resume.then(|| checkpoint.as_ref().map_or(0, |c| c.state.step));
         let log = MetricsLog::open(folder.path(), resumed)?;
+        let steps = if run.log.is_empty() { Vec::new() } else { MetricsLog::read(&folder.metrics_path())? };
+        let logs = Logs::open(folder.path(), &run.log, &steps)?;
         writer::forget_after(folder.path(), resumed)?;
 
         let mut session = match device.load(&program.layout, &program.plans).await {
@@ -226,6 +230,7 @@ impl Trainer {
             order,
             folder,
             log,
+            logs,
             schedule,
             writer,
             before: (done.step, done.tokens),
@@ -532,6 +537,7 @@ impl Trainer {
 
     fn emit(&mut self, m: StepMetrics, events: &mut dyn FnMut(Event)) -> Result<()> {
         self.log.write(&m)?;
+        self.logs.write(&m)?;
         events(Event::Step(m));
         Ok(())
     }

@@ -225,6 +225,9 @@ impl RunConfig {
         if let Some(every) = self.sample_every {
             must(every > 0, "sample-every", every, "at least 1")?;
         }
+        if let Some((_, twice)) = self.log.iter().enumerate().find(|(i, kind)| self.log[..*i].contains(kind)) {
+            return Err(Error::usage(format!("--log: {twice} is given twice"), ""));
+        }
         must(self.sample_tokens > 0, "sample-tokens", self.sample_tokens, "at least 1")?;
         if let Some(patience) = self.patience {
             must(patience > 0, "patience", patience, "at least 1")?;
@@ -239,6 +242,7 @@ impl RunConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::logs::LogKind;
     use crate::train::schedule::ScheduleKind;
 
     fn good() -> RunConfig {
@@ -304,6 +308,7 @@ mod tests {
             ("--data d=NaN:", |c| c.data = "d=NaN".into()),
             ("--columns: no row has a 'x'", |c| c.columns.set("x", "y")),
             ("--threads 0:", |c| c.threads = Some(0)),
+            ("--log: csv is given twice", |c| c.log = vec![LogKind::Csv, LogKind::Csv]),
         ];
         for (want, spoil) in cases {
             let mut c = good();

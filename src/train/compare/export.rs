@@ -136,6 +136,34 @@ fn table<'a>(runs: impl Iterator<Item = (&'a str, &'a Facts)>) -> String {
     out
 }
 
+/// A run's line for another program: numbers in bytes, seconds, and shares of 1. What is not known is null.
+pub fn json(name: &str, f: &Facts) -> serde_json::Map<String, serde_json::Value> {
+    let line = serde_json::json!({
+        "run": name,
+        "folder": f.folder.display().to_string(),
+        "model": f.model,
+        "method": f.method,
+        "device": f.device,
+        "trainable": f.trainable,
+        "share": f.share,
+        "memory_bytes": f.memory,
+        "seconds_per_step": f.seconds_per_step,
+        "tokens_per_second": f.tokens_per_second,
+        "learning_rate": f.lr,
+        "seed": f.seed,
+        "steps": f.steps,
+        "planned_steps": f.planned,
+        "ended": f.ended,
+        "loss": f.loss,
+        "best_held_out_loss": f.held_out,
+        "best_held_out_step": f.held_out_step,
+    });
+    match line {
+        serde_json::Value::Object(line) => line,
+        _ => serde_json::Map::new(),
+    }
+}
+
 /// A line for each step of each run, so that any program can draw what it likes.
 fn steps<'a>(runs: impl Iterator<Item = (&'a str, &'a Compared)>) -> String {
     let mut out = line(&["run", "step", "tokens", "seconds", "loss", "held_out_loss", "learning_rate", "gradient_norm"]);

@@ -26,6 +26,8 @@ pub struct Facts {
     pub memory: Option<u64>,
     /// The median step's seconds.
     pub seconds_per_step: Option<f64>,
+    /// The median step's tokens a second, padding left out.
+    pub tokens_per_second: Option<f64>,
     /// Steps done.
     pub steps: u64,
     /// Steps that it was to do.
@@ -38,6 +40,10 @@ pub struct Facts {
     pub loss: Option<f64>,
     /// The lowest held-out loss.
     pub held_out: Option<f64>,
+    /// The step after which that was measured.
+    pub held_out_step: Option<u64>,
+    /// Whether the run came to its end: all its steps, or as many as its patience let it do.
+    pub ended: bool,
 }
 
 /// What a table of runs shows, in the order in which it shows it.
@@ -119,6 +125,7 @@ impl Facts {
         let summary = record.summary.as_ref();
         let name_of = |path: &std::path::Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
         let config = &record.config;
+        let best = record.best_eval();
         Self {
             folder: record.folder.clone(),
             name: record.name(),
@@ -129,12 +136,15 @@ impl Facts {
             share: summary.map(super::super::event::Summary::share),
             memory: summary.map(|s| s.memory),
             seconds_per_step: record.seconds_per_step(),
+            tokens_per_second: record.tokens_per_second(),
             steps: record.metrics.last().map_or(0, |m| m.step),
             planned: summary.map(|s| s.steps).or(config.steps),
             lr: config.resolved_lr(),
             seed: config.seed,
             loss: last_smooth(&record.metrics),
-            held_out: record.best_eval_loss(),
+            held_out: best.map(|(loss, _)| loss),
+            held_out_step: best.map(|(_, step)| step),
+            ended: record.ended(),
         }
     }
 
@@ -159,12 +169,15 @@ pub(super) mod tests {
             share: Some(0.01),
             memory: None,
             seconds_per_step: None,
+            tokens_per_second: None,
             steps: 5,
             planned: Some(10),
             lr: 1e-3,
             seed: 1,
             loss: None,
             held_out,
+            held_out_step: held_out.map(|_| 5),
+            ended: false,
         }
     }
 

@@ -5,13 +5,16 @@
 //! | `facts.rs` | a run in a line of a table, and which of several is best |
 //! | `track.rs` | its losses against steps, tokens or seconds, few enough to be drawn each frame |
 //! | `sibling.rs` | the same run with another method, size or rate |
+//! | `alike.rs` | in which of the things that a loss depends on runs differ; what they are called beside each other |
 //! | `export.rs` | tables and curves as CSV, the plot as SVG and PNG |
 
+pub mod alike;
 pub mod export;
 pub mod facts;
 pub mod sibling;
 pub mod track;
 
+pub use alike::{differences, names};
 pub use facts::{Column, Facts};
 pub use sibling::{Size, Variant};
 pub use track::{Against, Measure, Point, Track};
