@@ -167,6 +167,15 @@ fn look_at_everything() {
             go(&mut app, view);
             save(&mut app, view.name());
         }
+        go(&mut app, View::Method);
+        app.get_by_label("More").scroll_to_me();
+        app.run_steps(5);
+        app.get_by_label("More").click();
+        app.run_steps(30);
+        app.get_by_label("Shuffle rows").scroll_to_me();
+        app.run_steps(30);
+        save(&mut app, "method-more");
+        go(&mut app, View::Learn);
         wait(&mut app, "the walk", |_| true);
         for step in 2..8 {
             app.key_press(egui::Key::ArrowRight);
