@@ -67,7 +67,7 @@ enum Command {
     Chat(Box<chat::Args>),
     /// Show rows token by token: what is learned, what is cut, how long they are
     Data(Box<data::Args>),
-    /// Score a model on rows of text: loss, perplexity, exact match
+    /// Score a model on rows of text: loss, perplexity, exact match, final numbers, multiple choice
     Eval(eval::Args),
     /// Write model and adapter as one model that other tools load
     Export(export::Args),
