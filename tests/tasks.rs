@@ -6,7 +6,7 @@ use common::{command, diablo, end, python, text};
 use diablo::adapter::AdapterFile;
 use diablo::data::Tokenizer;
 use diablo::device::Device;
-use diablo::eval::{ChoiceScore, Options, multiple_choice};
+use diablo::eval::{ChoiceScore, Options, multiple_choice, numbers};
 use diablo::generate::Decoder;
 use diablo::model::Source;
 use serde_json::{Value, json};
@@ -246,6 +246,22 @@ fn final_numbers_of_a_model_that_learned_them() {
 }
 
 #[test]
+fn every_row_of_gsm8k_has_its_number() {
+    let Some(file) = common::shared("real/gsm8k/test.jsonl") else { return };
+    let rows = std::fs::read_to_string(file).expect("rows");
+    for line in rows.lines() {
+        let row: Value = serde_json::from_str(line).expect("a row");
+        let answer = row["answer"].as_str().expect("a text");
+        let (_, number) = answer.rsplit_once("#### ").expect("a final number");
+        let number = number.trim().replace(',', "");
+        for found in [numbers::final_number(answer), numbers::marked_number(answer), numbers::last_number(answer)] {
+            assert_eq!(found.as_deref(), Some(number.as_str()), "{answer}");
+        }
+    }
+    assert_eq!(rows.lines().count(), 1319);
+}
+
+#[test]
 fn the_perplexitys_interval_is_that_of_the_rows() {
     let folder = tempfile::tempdir().expect("a folder");
     let held_out = std::fs::read_to_string(demo("held-out.jsonl")).expect("rows");
@@ -275,7 +291,7 @@ fn the_perplexitys_interval_is_that_of_the_rows() {
 
 #[test]
 fn a_begin_token_stands_before_the_question() {
-    // The demo's model, with a tokenizer that begins texts with its end token.
+    // The demo's model, with a tokenizer that begins texts with a token, which its own does not.
     let folder = tempfile::tempdir().expect("a folder");
     let model = folder.path().join("model");
     std::fs::create_dir(&model).expect("a folder");

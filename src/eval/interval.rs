@@ -34,7 +34,8 @@ impl Share {
         let z2n = Z * Z / n;
         let middle = (p + z2n / 2.0) / (1.0 + z2n);
         let half = Z / (1.0 + z2n) * (p * (1.0 - p) / n + z2n / (4.0 * n)).sqrt();
-        ((middle - half).max(0.0), (middle + half).min(1.0))
+        // Of none and of all one end is the share itself, which rounding would miss.
+        ((middle - half).clamp(0.0, p), (middle + half).clamp(p, 1.0))
     }
 }
 
