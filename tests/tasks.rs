@@ -162,7 +162,7 @@ fn batches_and_cuts_change_what_they_should() {
     let mut warned = Vec::new();
     let source = Source::open(&demo("model")).expect("a model");
     let options = Options { seq_len: 16, ..Options::default() };
-    let cut = pollster::block_on(multiple_choice(&Device::Cpu, &source, None, &[file.clone()], &options, &mut |event| {
+    let cut = pollster::block_on(multiple_choice(&Device::Cpu, &source, None, std::slice::from_ref(&file), &options, &mut |event| {
         if let diablo::train::Event::Warning { text } = event {
             warned.push(text);
         }
