@@ -1,6 +1,6 @@
 //! `diablo generate`
 
-use super::common_args::{DeviceArgs, OutputArgs, SamplingArgs, open_adapter, say, word};
+use super::common_args::{Begin, DeviceArgs, OutputArgs, SamplingArgs, open_adapter, say, word};
 use super::located;
 use super::output::{self, Reader};
 use super::progress::{Look, Reporter};
@@ -9,9 +9,7 @@ use crate::error::{Error, Result};
 use crate::generate::{Decoder, Sampler};
 use crate::model::Source;
 use crate::train::Event;
-use crate::train::choice::choice;
 use crate::train::config::WeightsFormat;
-use crate::train::run_folder::CONFIG_FILE;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,18 +23,6 @@ Examples:
   diablo generate --model models/SmolLM2-135M --prompt 'Once upon a time'
   diablo generate --model models/SmolLM2-135M --adapter runs/first --prompt 'Q: 2 + 2' --max-new-tokens 16
   diablo generate --model models/SmolLM2-135M --prompt 'Dear' --temperature 0.8 --top-p 0.95 --seed 7";
-
-choice! {
-    /// Whether a begin token is put before the prompt.
-    Begin {
-        /// As the tokenizer says, but none with an adapter that this program trained.
-        Auto = "auto",
-        /// As the tokenizer says.
-        On = "on",
-        /// None.
-        Off = "off",
-    }
-}
 
 /// The command's options.
 #[derive(Debug, clap::Args)]
@@ -83,7 +69,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     tokenizer.check_against(source.config.vocab_size)?;
     let stop = stop_ids(&source.folder, &tokenizer, &source.config.eos_token_id)?;
     let text = tokenizer.encode(&args.prompt)?;
-    let mut prompt = if begins(&args) { tokenizer.begin()? } else { Vec::new() };
+    let mut prompt = if args.begin_token.applies(args.adapter.as_deref()) { tokenizer.begin()? } else { Vec::new() };
     prompt.extend(&text);
     if text.is_empty() {
         return Err(Error::usage("--prompt: the text has no tokens", "give some text to continue"));
@@ -126,12 +112,6 @@ pub fn run(args: Args) -> Result<ExitCode> {
         output::write("\n")?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Whether the tokenizer's begin token belongs before the prompt: a model continues best what looks like its training rows.
-fn begins(args: &Args) -> bool {
-    let own = || args.adapter.as_ref().is_some_and(|folder| folder.join(CONFIG_FILE).exists());
-    args.begin_token == Begin::On || args.begin_token == Begin::Auto && !own()
 }
 
 /// Tokens that may be written: as asked, within the context that the model was made for.

@@ -77,7 +77,7 @@ enum Command {
     Chat(Box<chat::Args>),
     /// Show rows token by token: what is learned, what is cut, how long they are
     Data(Box<data::Args>),
-    /// Score a model on rows of text: loss, perplexity, exact match
+    /// Score a model on rows of text: loss, perplexity, exact match, final numbers, multiple choice
     Eval(eval::Args),
     /// Put several runs beside each other: sizes, times, losses
     Compare(compare::Args),

@@ -274,7 +274,7 @@ fn alpaca_prompt(instruction: &str, input: &str) -> String {
     )
 }
 
-fn alpaca(map: &Map<String, Value>, columns: &Columns, line: usize, place: &str) -> Result<Chat> {
+pub(super) fn alpaca(map: &Map<String, Value>, columns: &Columns, line: usize, place: &str) -> Result<Chat> {
     let optional = |role: &str| match map.get(columns.name(role)) {
         None | Some(Value::Null) => Ok(String::new()),
         Some(_) => string(map, columns.name(role), place),

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | read | `records.rs`, `parquet.rs` | what a file is written in, and which row is at fault |
 //! | understand | `formats.rs`, `conversations.rs`, `rows.rs` | what the columns mean: pairs, Alpaca, ShareGPT, messages, text |
+//! | choose | `choices.rs` | of rows of multiple choice: question, candidates, the right one |
 //! | write | `template/` | conversations as the model's chat template writes them, and what is learned of them |
 //! | tokenise | `tokenizer.rs`, `lines.rs`, `special.rs` | ids without special tokens; the end token |
 //! | sample | `dataset.rs` | where a sample ends and from where its tokens are learned |
@@ -16,6 +17,7 @@
 
 pub mod batch;
 pub mod buckets;
+pub mod choices;
 mod conversations;
 pub mod dataset;
 pub mod decode;
@@ -37,6 +39,7 @@ pub mod vocabulary;
 
 pub use batch::{Batch, IGNORE};
 pub use buckets::{bucket_for, buckets, padding};
+pub use choices::{ChoiceRow, read_choices};
 pub use dataset::{Dataset, Document, Options, Report, Sample, TooLong};
 pub use decode::DecodeStream;
 pub use files::{DataFile, DataFiles};

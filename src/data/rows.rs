@@ -58,6 +58,15 @@ impl Rows {
         self.len() == 0
     }
 
+    /// Each row by itself; a text is none.
+    pub fn apart(self) -> Vec<Self> {
+        match self {
+            Self::Pairs(rows) => rows.into_iter().map(|row| Self::Pairs(vec![row])).collect(),
+            Self::Chats(chats) => chats.into_iter().map(|chat| Self::Chats(vec![chat])).collect(),
+            Self::Text(_) => Vec::new(),
+        }
+    }
+
     /// A row's line in its file; 0 where it has none.
     pub fn line(&self, row: usize) -> usize {
         match self {

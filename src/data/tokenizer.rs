@@ -102,6 +102,15 @@ impl Tokenizer {
         Ok((ids, offsets))
     }
 
+    /// Whether the tokenizer puts a blank before every text by itself, as SentencePiece's does for Llama 2 and Mistral.
+    ///
+    /// # Errors
+    /// Where the tokenizer fails.
+    pub fn puts_blank(&self) -> Result<bool> {
+        let first = self.encode("a")?.first().and_then(|id| self.id_to_token(*id));
+        Ok(first.is_some_and(|token| token.starts_with(['\u{2581}', '\u{120}'])))
+    }
+
     /// The ids that the tokenizer's own template puts before a text: a begin token, or none.
     pub fn begin(&self) -> Result<Vec<u32>> {
         Ok(self.around()?.0)
@@ -231,6 +240,17 @@ pub(super) mod tests {
         assert_eq!(t.decode(&[3, 4, 2, 5], true).unwrap(), "abc");
         assert_eq!(t.decode(&[3, 2, 999], false).unwrap(), "a</s>");
         assert!(matches!(t.inner.get_model(), ModelWrapper::BPE(bpe) if bpe.dropout.is_none()));
+    }
+
+    #[test]
+    fn tokenizers_that_put_a_blank_are_known() {
+        assert!(!small("").puts_blank().unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokenizer.json");
+        let metaspace = r#""pre_tokenizer":{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":false}"#;
+        let json = small_json("").replace(r#""pre_tokenizer":null"#, metaspace).replace(r#""\n":31"#, r#""▁":31"#);
+        std::fs::write(&path, json).unwrap();
+        assert!(Tokenizer::from_file(&path).unwrap().puts_blank().unwrap());
     }
 
     #[test]

@@ -1,18 +1,21 @@
-//! Scoring a model on rows of text: loss, perplexity, and how often its greedy answer is the row's completion.
+//! Scoring a model: loss, perplexity and exact match on rows of text; final numbers of worked answers; multiple choice by likelihood.
 
-use crate::adapter::{AdapterFile, Spec};
+mod answers;
+mod choices;
+mod interval;
+mod likelihood;
+pub mod numbers;
+
+pub use answers::FinalNumbers;
+pub use choices::{ChoiceScore, Choices};
+pub use interval::{Share, mean_interval};
+
+use crate::adapter::AdapterFile;
 use crate::data::template::chatting::AUTO;
-use crate::data::{
-    self, Chatting, Dataset, Options as DataOptions, Reading, Tokenizer, TooLong, TrainOn, read_rows, stop_ids, training_eos,
-};
+use crate::data::{Chatting, Dataset, Options as DataOptions, Reading, Rows, Tokenizer, TooLong, TrainOn, training_eos};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::generate::{Decoder, Sampler, Sampling};
-use crate::kernels::adamw::AdamW;
 use crate::model::Source;
-use crate::train::heldout::{self, Loss};
-use crate::train::program::{Program, Shape};
-use crate::train::resolve::{self, Room};
 use crate::train::{Event, rows};
 use std::path::PathBuf;
 
@@ -25,6 +28,8 @@ pub struct Options {
     pub chat_template: String,
     /// Which parts of a row are scored.
     pub train_on: TrainOn,
+    /// Whether the tokenizer's begin token stands before what no template writes. Training puts none there.
+    pub begin: bool,
     /// Rows are cut to so many tokens; the length of a text's windows.
     pub seq_len: usize,
     /// Rows that go through the model together.
@@ -39,6 +44,7 @@ impl Default for Options {
             reading: Reading::default(),
             chat_template: AUTO.into(),
             train_on: TrainOn::Assistant,
+            begin: false,
             seq_len: 512,
             batch_size: 8,
             max_new_tokens: None,
@@ -46,23 +52,14 @@ impl Default for Options {
     }
 }
 
-/// How often the greedy answer was the completion, blanks at both ends aside.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExactMatch {
-    /// Answers that were.
-    pub right: u64,
-    /// Rows with a prompt and a completion.
-    pub of: u64,
-}
-
-impl ExactMatch {
-    /// The share that was right, 0 to 1.
-    pub fn share(self) -> f64 {
-        self.right as f64 / self.of.max(1) as f64
+impl Options {
+    /// What stands before these rows' prompts.
+    fn begin_ids(&self, tokenizer: &Tokenizer, chat: &Chatting, rows: &Rows) -> Result<Vec<u32>> {
+        if self.begin && !chat.writes(rows) { tokenizer.begin() } else { Ok(Vec::new()) }
     }
 }
 
-/// What a model scores.
+/// What a model scores on rows of text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scores {
     /// Samples: rows, or windows of a text.
@@ -73,8 +70,18 @@ pub struct Scores {
     pub loss: f64,
     /// Its exponential.
     pub perplexity: f64,
-    /// Where rows have prompts and completions.
-    pub exact_match: Option<ExactMatch>,
+    /// The perplexity's 95 % interval, of at least two rows; see [`mean_interval`].
+    pub perplexity_interval: Option<(f64, f64)>,
+    /// How often the greedy answer is the completion, blanks at both ends aside, where rows have prompts and completions.
+    pub exact_match: Option<Share>,
+}
+
+/// What is scored, and where.
+#[derive(Clone, Copy)]
+struct Model<'a> {
+    device: &'a Device,
+    source: &'a Source,
+    adapter: Option<&'a AdapterFile>,
 }
 
 /// Scores a model, with an adapter if one is given, on the rows of files.
@@ -89,133 +96,64 @@ pub async fn evaluate(
     options: &Options,
     events: &mut dyn FnMut(Event),
 ) -> Result<Scores> {
+    let (tokenizer, chat) = opened(source, options)?;
+    let model = Model { device, source, adapter };
+    let eos = training_eos(&source.folder, &tokenizer, &source.config.eos_token_id)?;
+    let bos = if options.begin { tokenizer.begin()?.first().copied() } else { None };
+    let how = DataOptions { seq_len: options.seq_len, eos, bos, too_long: TooLong::Cut, chat: chat.clone() };
+    let mut data = Dataset { samples: Vec::new() };
+    for file in files {
+        data.samples.extend(rows::build(file, &options.reading, &tokenizer, &how, events)?.samples);
+    }
+    let (loss, each) = likelihood::losses(&model, &data, options.batch_size, options.seq_len, "scoring loss", events).await?;
+    let exact_match = match options.max_new_tokens {
+        Some(0) => None,
+        _ => answers::exact_match(&model, &tokenizer, &chat, files, options, events).await?,
+    };
+    let mean = loss.mean();
+    let perplexity_interval = mean_interval(&each).map(|(low, high)| (low.exp(), high.exp()));
+    Ok(Scores { rows: data.len() as u64, targets: loss.targets, loss: mean, perplexity: mean.exp(), perplexity_interval, exact_match })
+}
+
+/// How often the model's answers end in the numbers that the rows' answers end in, as in GSM8K; see [`numbers`].
+///
+/// # Errors
+/// As [`evaluate`], and where a row has no question or no number.
+pub async fn final_numbers(
+    device: &Device,
+    source: &Source,
+    adapter: Option<&AdapterFile>,
+    files: &[PathBuf],
+    options: &Options,
+    events: &mut dyn FnMut(Event),
+) -> Result<FinalNumbers> {
+    let (tokenizer, chat) = opened(source, options)?;
+    answers::final_numbers(&Model { device, source, adapter }, &tokenizer, &chat, files, options, events).await
+}
+
+/// Multiple choice by likelihood, on rows as [`crate::data::choices`] knows them.
+///
+/// # Errors
+/// As [`evaluate`], and where a row has no candidates or none of them is right.
+pub async fn multiple_choice(
+    device: &Device,
+    source: &Source,
+    adapter: Option<&AdapterFile>,
+    files: &[PathBuf],
+    options: &Options,
+    events: &mut dyn FnMut(Event),
+) -> Result<Choices> {
+    let (tokenizer, chat) = opened(source, options)?;
+    choices::score(&Model { device, source, adapter }, &tokenizer, &chat, files, options, events).await
+}
+
+/// What every way of scoring needs of the model's folder.
+fn opened(source: &Source, options: &Options) -> Result<(Tokenizer, Chatting)> {
     if options.batch_size == 0 {
         return Err(Error::usage("--batch-size 0: must be at least 1", ""));
     }
     let tokenizer = Tokenizer::from_dir(&source.folder)?;
     tokenizer.check_against(source.config.vocab_size)?;
     let chat = Chatting::new(&options.chat_template, &source.folder, options.train_on)?;
-    let (rows, loss) = score_loss(device, source, adapter, &tokenizer, files, &chat, options, events).await?;
-    let exact_match = if options.max_new_tokens == Some(0) {
-        None
-    } else {
-        let mut asked = Vec::new();
-        for file in files {
-            asked.extend(chat.questions(&read_rows(file, &options.reading)?, &tokenizer)?);
-        }
-        score_answers(device, source, adapter, &tokenizer, asked, options, events).await?
-    };
-    let mean = loss.mean();
-    Ok(Scores { rows, targets: loss.targets, loss: mean, perplexity: mean.exp(), exact_match })
-}
-
-/// The number of samples, and the loss over their targets.
-async fn score_loss(
-    device: &Device,
-    source: &Source,
-    adapter: Option<&AdapterFile>,
-    tokenizer: &Tokenizer,
-    files: &[PathBuf],
-    chat: &Chatting,
-    options: &Options,
-    events: &mut dyn FnMut(Event),
-) -> Result<(u64, Loss)> {
-    let config = &source.config;
-    let eos = training_eos(&source.folder, tokenizer, &config.eos_token_id)?;
-    let how = DataOptions { seq_len: options.seq_len, eos, bos: None, too_long: TooLong::Cut, chat: chat.clone() };
-    let mut data = Dataset { samples: Vec::new() };
-    for file in files {
-        data.samples.extend(rows::build(file, &options.reading, tokenizer, &how, events)?.samples);
-    }
-    let shape = Shape {
-        batch_size: options.batch_size,
-        buckets: data::buckets(&data.lengths(), options.batch_size, options.seq_len, rows::BUCKETS),
-        trains: false,
-        recompute: false,
-        adamw: AdamW { beta1: 0.0, beta2: 0.0, eps: 0.0, weight_decay: 0.0, rate: 1.0 },
-        max_grad_norm: 0.0,
-        writes: 0,
-    };
-    let none = Spec::none();
-    let spec = Spec { dropout: 0.0, ..adapter.map_or(&none, |a| &a.spec).clone() };
-    let formats = source.formats()?;
-    let limits = device.limits();
-    let program = Program::new(config, &formats, &spec, &shape, limits)?;
-    let free = device.is_cpu().then(resolve::available_memory).flatten();
-    resolve::check_fit(&program, free.map(|bytes| Room { bytes, given: false }), config, &formats, &spec, &shape, limits)?;
-    let mut session = device.load(&program.layout, &program.plans).await?;
-    source.load(&mut session, &program.weights, 0, &mut |done, total| {
-        events(Event::Loading { what: "weights".into(), done, total });
-    })?;
-    if let Some(adapter) = adapter {
-        adapter.upload(&mut session, &program.arena, "the adapter")?;
-    }
-    program.inputs.upload_rope(&mut session, config)?;
-    let loss = heldout::loss(&mut session, &program, &data, options.batch_size, &mut |done, total| {
-        events(Event::Progress { what: "scoring loss".into(), done: done as u64, total: total as u64 });
-    })
-    .await?;
-    Ok((data.len() as u64, loss))
-}
-
-/// A row's prompt in tokens, what is to come, and the most tokens that may come.
-struct Question {
-    prompt: Vec<u32>,
-    answer: String,
-    most: usize,
-}
-
-/// How often the greedy continuation, up to a token that ends it, is the completion.
-async fn score_answers(
-    device: &Device,
-    source: &Source,
-    adapter: Option<&AdapterFile>,
-    tokenizer: &Tokenizer,
-    asked: Vec<(Vec<u32>, String)>,
-    options: &Options,
-    events: &mut dyn FnMut(Event),
-) -> Result<Option<ExactMatch>> {
-    let context = source.config.max_position_embeddings;
-    let mut questions = Vec::new();
-    for (prompt, answer) in asked {
-        if prompt.is_empty() {
-            continue;
-        }
-        // The same text may take other tokens than the tokenizer's own; twice as many leave room for that.
-        let most = options.max_new_tokens.unwrap_or(2 * tokenizer.encode(&answer)?.len() + 8);
-        let most = most.min(context.saturating_sub(prompt.len()));
-        questions.push(Question { prompt, answer: answer.trim().to_owned(), most });
-    }
-    if questions.is_empty() {
-        return Ok(None);
-    }
-    let unanswered = questions.iter().filter(|q| q.most == 0).count();
-    if unanswered > 0 {
-        let what = format!("{unanswered} prompts leave no room in the model's context of {context} tokens and count as wrong");
-        events(Event::warning(what));
-    }
-    let capacity = questions.iter().map(|q| if q.most == 0 { 1 } else { q.prompt.len() + q.most }).max().unwrap_or(1);
-    let stop = stop_ids(&source.folder, tokenizer, &source.config.eos_token_id)?;
-    let mut decoder = Decoder::new(device, source, adapter, capacity, &mut |_, _| ()).await?;
-    let mut score = ExactMatch { right: 0, of: questions.len() as u64 };
-    for (i, question) in questions.iter().enumerate() {
-        score.right += u64::from(answers(&mut decoder, tokenizer, question, &stop).await?);
-        events(Event::Progress { what: "scoring answers".into(), done: i as u64 + 1, total: score.of });
-    }
-    Ok(Some(score))
-}
-
-/// Whether the greedy continuation is the answer. It is not followed further once it cannot be.
-async fn answers(decoder: &mut Decoder, tokenizer: &Tokenizer, question: &Question, stop: &[u32]) -> Result<bool> {
-    if question.most == 0 {
-        return Ok(false);
-    }
-    let mut so_far = String::new();
-    let mut sampler = Sampler::new(Sampling::GREEDY);
-    let mut watch = |piece: &str| {
-        so_far.push_str(piece);
-        question.answer.starts_with(so_far.trim())
-    };
-    let out = decoder.continue_tokens(tokenizer, &question.prompt, question.most, stop, &mut sampler, &mut watch).await?;
-    Ok(out.text.trim() == question.answer)
+    Ok((tokenizer, chat))
 }

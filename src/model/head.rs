@@ -32,7 +32,7 @@ impl Graph<'_> {
         let norm = &self.weights.norm;
         let h = plan.workspace("last normed", tokens * hidden);
         plan.push(self.normed(norm, x, None, h, tokens));
-        let losses = plan.workspace("losses", tokens);
+        let losses = inputs.losses.unwrap_or_else(|| plan.workspace("losses", tokens));
         let dh = gradient.then(|| plan.workspace("d last normed", tokens * hidden));
         if let Some(dh) = dh {
             plan.push(fill(dh, tokens * hidden, 0.0));

@@ -21,6 +21,8 @@ pub struct Inputs {
     pub target_rows: View,
     /// \[tokens\]: their targets.
     pub targets: View,
+    /// \[tokens\]: the loss of each place in `target_rows`, where the host reads it; else it is scratch of the loss head.
+    pub losses: Option<View>,
     /// The step's scalars; see [`crate::kernels::inputs`].
     pub step: View,
     /// See [`crate::kernels::metrics`].
@@ -46,6 +48,7 @@ impl Inputs {
             window: config.sliding_window.map(|window| (words("spans within the window", 2 * tokens), window)),
             target_rows: words("target rows", tokens),
             targets: words("targets", tokens),
+            losses: None,
             step: words("step inputs", INPUT_WORDS),
             metrics: words("metrics", METRIC_WORDS),
             rope: words("rope table", positions * config.rotary_dim),

@@ -35,6 +35,34 @@ pub async fn loss(
     batch_size: usize,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Loss> {
+    pass(session, program, data, batch_size, None, progress).await
+}
+
+/// As [`loss()`], with the loss of each sample beside it, for a program that does not train: only such a one keeps the losses of single
+/// targets. The samples' losses are summed in f64, the whole one on the device.
+///
+/// # Errors
+/// As there.
+pub async fn losses(
+    session: &mut Session,
+    program: &Program,
+    data: &Dataset,
+    batch_size: usize,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(Loss, Vec<Loss>)> {
+    let mut rows = vec![Loss::default(); data.len()];
+    let total = pass(session, program, data, batch_size, Some(&mut rows), progress).await?;
+    Ok((total, rows))
+}
+
+async fn pass(
+    session: &mut Session,
+    program: &Program,
+    data: &Dataset,
+    batch_size: usize,
+    mut rows: Option<&mut [Loss]>,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Loss> {
     // Rows of like length share a micro-batch.
     let mut order: Vec<usize> = (0..data.len()).collect();
     order.sort_by_key(|i| data.samples[*i].ids.len());
@@ -48,6 +76,14 @@ pub async fn loss(
         let values = session.read_f32(View { len: METRIC_WORDS, ..program.inputs.metrics }).await?;
         total.sum += f64::from(values[metrics::LOSS]) * targets as f64;
         total.targets += targets;
+        if let (Some(rows), Some(view)) = (rows.as_deref_mut(), program.inputs.losses) {
+            let each = session.read_f32(View { len: batch.batch.target_rows.len(), ..view }).await?;
+            for (at, loss) in batch.batch.target_rows.iter().zip(each) {
+                let row = &mut rows[indices[*at as usize / batch.batch.seq]];
+                row.sum += f64::from(loss);
+                row.targets += 1;
+            }
+        }
         progress((i * batch_size + indices.len()).min(data.len()), data.len());
     }
     Ok(total)

@@ -77,7 +77,11 @@ impl Program {
             )
         })?;
         let piece = if shape.writes > 0 { PIECE } else { 0 };
-        let inputs = Inputs::declare(config, &mut layout, tokens.max(piece), longest.max(shape.writes));
+        let mut inputs = Inputs::declare(config, &mut layout, tokens.max(piece), longest.max(shape.writes));
+        if !shape.trains {
+            // Rows are scored one by one.
+            inputs.losses = Some(layout.buffer("losses", tokens, Category::Workspace));
+        }
         let mut arena = Arena::new(shape.trains);
         let full = spec.kind == Kind::Full;
         let format = |name: &str| formats.get(name).copied().unwrap_or(Format::F32);

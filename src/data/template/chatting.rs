@@ -146,14 +146,19 @@ impl Chatting {
         Ok(out)
     }
 
-    /// A sentence on what rows go through, for a run's notes; none where the template plays no part.
-    pub fn describe(&self, rows: &Rows) -> Option<String> {
+    /// Whether rows go through a template, so that it is the template that joins what is asked and what is answered.
+    pub fn writes(&self, rows: &Rows) -> bool {
         let used = match rows {
             Rows::Pairs(_) => self.pairs,
             Rows::Chats(_) => true,
             Rows::Text(_) => false,
         };
-        let template = self.template().filter(|_| used)?;
+        used && self.template.is_some()
+    }
+
+    /// A sentence on what rows go through, for a run's notes; none where the template plays no part.
+    pub fn describe(&self, rows: &Rows) -> Option<String> {
+        let template = self.template().filter(|_| self.writes(rows))?;
         let how = match (self.train_on, template.marks_turns()) {
             (TrainOn::All, _) => "every token is learned",
             (TrainOn::Last, _) => "the assistant's last turn is learned",
