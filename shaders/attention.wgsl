@@ -91,9 +91,11 @@ fn main(
     let loaded = thread % DEPTH;
     var largest = vec4f(NOTHING);
     var total = vec4f();
-    var sums: Sums;
+    var sums = Sums();
+    // Set to zero by a statement of its own: SwiftShader keeps a variable that is declared in a loop as the last turn left it.
+    var scores = Scores();
     for (var key0 = seen.x; key0 < seen.y; key0 += TILE) {
-        var scores: Scores;
+        scores = Scores();
         for (var d0 = 0u; d0 < params.head_dim; d0 += DEPTH) {
             for (var quad = thread / DEPTH; quad < QUADS; quad += 4u) {
                 let asking = token0 + 4u * quad;

@@ -97,16 +97,19 @@ fn main(
     let key_stride = params.kv_heads * params.head_dim;
     let key = key0 + 4u * local.y;
     let loaded = thread % DEPTH;
-    var sums_k: Sums;
-    var sums_v: Sums;
+    var sums_k = Sums();
+    var sums_v = Sums();
+    var scores = Scores();
+    var upstream = Scores();
     for (var token0 = key0 / TILE * TILE; token0 < params.queries; token0 += TILE) {
         let seen = seen_by(row, token0);
         if seen.x >= key0 + TILE || seen.y <= key0 {
             continue;
         }
         for (var head = kv_head * group; head < (kv_head + 1u) * group; head++) {
-            var scores: Scores;
-            var upstream: Scores;
+            // As in attention.wgsl.
+            scores = Scores();
+            upstream = Scores();
             for (var d0 = 0u; d0 < params.head_dim; d0 += DEPTH) {
                 let d = d0 + loaded;
                 for (var quad = thread / DEPTH; quad < QUADS; quad += 4u) {

@@ -100,10 +100,13 @@ fn main(
     let statistic3 = statistics(row, token + 3u, head);
     let seen = seen_by(row, token0);
     let loaded = thread % DEPTH;
-    var sums: Sums;
+    var sums = Sums();
+    var scores = Scores();
+    var upstream = Scores();
     for (var key0 = seen.x; key0 < seen.y; key0 += TILE) {
-        var scores: Scores;
-        var upstream: Scores;
+        // As in attention.wgsl.
+        scores = Scores();
+        upstream = Scores();
         for (var d0 = 0u; d0 < params.head_dim; d0 += DEPTH) {
             let d = d0 + loaded;
             for (var quad = thread / DEPTH; quad < QUADS; quad += 4u) {

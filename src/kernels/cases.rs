@@ -2,8 +2,6 @@
 //! `diablo check`, which runs them on a person's own device.
 
 use super::adamw::{AdamW, adamw};
-use super::attention::Attention;
-use super::attention_delta::attention_delta;
 use super::clip::clip;
 use super::column_sum::column_sum;
 use super::columns::{Columns, columns};
@@ -16,7 +14,6 @@ use super::gather_rows::gather_rows;
 use super::glu::glu;
 use super::glu_grad::glu_grad;
 use super::loss_sum::loss_sum;
-use super::matmul::{Diagonal, MatMul, Matrix};
 use super::rms_norm::rms_norm;
 use super::rms_norm_grad::rms_norm_grad;
 use super::rms_norm_weight_grad::rms_norm_weight_grad;
@@ -26,6 +23,9 @@ use super::sum_squares::{PARTIALS, sum_squares};
 use super::{Activation, Format, INPUT_WORDS, METRIC_WORDS, NONE, inputs, metrics};
 use crate::device::{Category, Device, Layout, Limits, Op, Plan, PlanBuilder, View};
 use crate::error::Result;
+
+pub use super::attention_cases::{AttentionViews, Mask, attention_views};
+pub use super::matmul_cases::{PRODUCTS, Product};
 
 /// One kernel on one set of inputs.
 pub struct Case {
@@ -135,10 +135,10 @@ impl Noise {
 
 /// Lays out a [`Case`]: a buffer for each input and output, filled with noise or given words.
 pub struct CaseBuilder {
-    layout: Layout,
-    inputs: Vec<(View, Vec<u32>)>,
-    outputs: Vec<(View, usize)>,
-    noise: Noise,
+    pub(super) layout: Layout,
+    pub(super) inputs: Vec<(View, Vec<u32>)>,
+    pub(super) outputs: Vec<(View, usize)>,
+    pub(super) noise: Noise,
 }
 
 impl Default for CaseBuilder {
@@ -253,8 +253,8 @@ pub fn all() -> Vec<Case> {
     rows(&mut cases);
     optimiser(&mut cases);
     loss(&mut cases);
-    matmuls(&mut cases);
-    attentions(&mut cases);
+    super::matmul_cases::matmuls(&mut cases);
+    super::attention_cases::attentions(&mut cases);
     super::dora_cases::lengths(&mut cases);
     by_others(&mut cases);
     for (i, case) in cases.iter_mut().enumerate() {
@@ -519,287 +519,5 @@ fn loss(cases: &mut Vec<Case>) {
             let (step, losses, out) = (b.step(active, 0.01, 0), b.floats(capacity, 5.0), b.noisy_output(METRIC_WORDS));
             cases.push(b.finish(format!("{active} rows of {capacity}"), SUMMED, loss_sum(step, losses, out, capacity)));
         }
-    }
-}
-
-/// How a product's matrices lie: x W^T, g W, g^T x.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Product {
-    /// A [m, k], B a weight [n, k].
-    Forward,
-    /// A [m, k], B a weight [k, n].
-    InputGradient,
-    /// A [k, m], B [k, n].
-    WeightGradient,
-}
-
-impl Product {
-    /// Every layout.
-    pub const ALL: [Self; 3] = [Self::Forward, Self::InputGradient, Self::WeightGradient];
-
-    /// A and B over these views.
-    pub fn matrices(self, a: View, b: View, m: usize, n: usize, k: usize) -> (Matrix, Matrix) {
-        match self {
-            Self::Forward => (Matrix::rows(a, k), Matrix::rows(b, k).transposed()),
-            Self::InputGradient => (Matrix::rows(a, k), Matrix::rows(b, n)),
-            Self::WeightGradient => (Matrix::rows(a, m).transposed(), Matrix::rows(b, n)),
-        }
-    }
-}
-
-/// Sizes m, n, k of products, around the edges of the shader's tiles of 64 x 64 x 16.
-pub const PRODUCTS: [[usize; 3]; 8] =
-    [[1, 1, 1], [3, 65, 63], [63, 3, 1], [65, 127, 64], [127, 130, 17], [1, 256, 128], [130, 1, 33], [64, 64, 16]];
-
-fn matmuls(cases: &mut Vec<Case>) {
-    for [m, n, k] in PRODUCTS {
-        for layout in Product::ALL {
-            for format in Format::ALL {
-                for extra in ["nothing", "alpha", "accumulate", "bias", "residual", "all"] {
-                    // Every extra with one format and every format with one extra; the rest is the same code again.
-                    if format != Format::Bf16 && extra != "nothing" {
-                        continue;
-                    }
-                    let mut b = CaseBuilder::new((m * 31 + n * 7 + k) as u32);
-                    let has = |which: &str| extra == which || extra == "all";
-                    let (a_view, b_view) = (b.floats(m * k, 1.0), b.weight(n * k, format));
-                    let (left, right) = layout.matrices(a_view, b_view, m, n, k);
-                    let (bias, residual, c) = (b.floats(n + 5, 1.0), b.floats(m * n, 1.0), b.noisy_output(m * n));
-                    let op = MatMul {
-                        format,
-                        alpha: if has("alpha") { 0.3 } else { 1.0 },
-                        accumulate: has("accumulate"),
-                        bias: has("bias").then_some((bias, 5)),
-                        residual: has("residual").then_some(residual),
-                        ..MatMul::new(m, n, k, left, right, Matrix::rows(c, n))
-                    };
-                    cases.push(b.finish(format!("{m} x {n} x {k}, {layout:?}, {format:?}, with {extra}"), SUMMED, op.op()));
-                }
-            }
-        }
-    }
-    matmuls_inside(cases);
-    matmuls_with_diagonal(cases);
-    matmuls_of_blocks(cases);
-}
-
-/// Matrices that are columns of wider ones, as the parts of a fused projection are.
-fn matmuls_inside(cases: &mut Vec<Case>) {
-    for (m, n, k) in [(3, 5, 7), (65, 66, 67)] {
-        let mut b = CaseBuilder::new(m as u32);
-        let (wide_k, wide_n) = (k + 9, n + 4);
-        let (a, w, c) = (b.floats(m * wide_k, 1.0), b.weight(n * wide_k, Format::F16), b.noisy_output(m * wide_n));
-        let weight = Matrix::rows(w, wide_k).at(3).transposed();
-        let product = MatMul::new(m, n, k, Matrix::rows(a, wide_k).at(9), weight, Matrix::rows(c, wide_n).at(2));
-        cases.push(b.finish(format!("{m} x {n} x {k} inside wider matrices"), SUMMED, MatMul { format: Format::F16, ..product }.op()));
-    }
-}
-
-fn matmuls_with_diagonal(cases: &mut Vec<Case>) {
-    // Inputs and outputs of the whole weight, blocks, and the piece of its rows that is multiplied with.
-    for (inputs, outputs, blocks, first, count) in [
-        (16usize, 16usize, 4, 0, 16),
-        (64, 128, 8, 0, 128),
-        (128, 64, 8, 0, 64),
-        (65, 127, 1, 0, 127),
-        (63, 65, 4, 0, 65),
-        (65, 63, 8, 0, 63),
-        (130, 257, 3, 100, 157),
-        (130, 257, 3, 0, 100),
-        (3, 1, 1, 0, 1),
-        (100, 7, 4, 3, 2),
-    ] {
-        // Where blocks do not divide a side, the last one is padded.
-        let (block_in, block_out) = (inputs.div_ceil(blocks), outputs.div_ceil(blocks));
-        for columns_are_outputs in [true, false] {
-            for format in Format::ALL {
-                for m in [1, 65] {
-                    let mut b = CaseBuilder::new((inputs + outputs) as u32);
-                    let (layout, n, k) =
-                        if columns_are_outputs { (Product::Forward, count, inputs) } else { (Product::InputGradient, inputs, count) };
-                    let (a_view, w) = (b.floats(m * k, 1.0), b.weight(count * inputs, format));
-                    let (left, right) = layout.matrices(a_view, w, m, n, k);
-                    let (view, c) = (b.floats(blocks * block_in * block_out, 1.0), b.noisy_output(m * n));
-                    let diagonal = Some(Diagonal { view, block_in, block_out, first_output: first, columns_are_outputs });
-                    let op = MatMul { format, diagonal, ..MatMul::new(m, n, k, left, right, Matrix::rows(c, n)) };
-                    let name =
-                        format!("{m} rows, weight {outputs} x {inputs} from row {first}+{count}, {blocks} blocks, {layout:?}, {format:?}");
-                    cases.push(b.finish(name, SUMMED, op.op()));
-                }
-            }
-        }
-    }
-}
-
-/// Products of DiaBlo's blocks alone: their gradients, and their part of a product.
-fn matmuls_of_blocks(cases: &mut Vec<Case>) {
-    for (tokens, inputs, outputs, blocks) in [(1, 16usize, 16usize, 4), (65, 128, 64, 8), (127, 65, 63, 8), (33, 100, 7, 4), (3, 5, 130, 4)]
-    {
-        let (block_in, block_out) = (inputs.div_ceil(blocks), outputs.div_ceil(blocks));
-        let size = block_in * block_out;
-        for accumulate in [false, true] {
-            let mut b = CaseBuilder::new((tokens + inputs) as u32);
-            let (x, g, d) = (b.floats(tokens * inputs, 1.0), b.floats(tokens * outputs, 1.0), b.noisy_output(blocks * size));
-            let left = Matrix::rows(x, inputs).transposed().every(block_in);
-            let right = Matrix::rows(g, outputs).every(block_out);
-            let op = MatMul {
-                batch: blocks,
-                alpha: 0.5,
-                accumulate,
-                limits: Some([inputs, outputs, usize::try_from(u32::MAX).unwrap_or(usize::MAX)]),
-                ..MatMul::new(block_in, block_out, tokens, left, right, Matrix::rows(d, block_out).every(size))
-            };
-            let name = format!("gradient of {blocks} blocks of {inputs} x {outputs}, {tokens} tokens, accumulate {accumulate}");
-            cases.push(b.finish(name, SUMMED, op.op()));
-            let mut b = CaseBuilder::new((tokens + inputs) as u32);
-            let (x, d, y) = (b.floats(tokens * inputs, 1.0), b.floats(blocks * size, 1.0), b.noisy_output(tokens * outputs));
-            let left = Matrix::rows(x, inputs).every(block_in);
-            let right = Matrix::rows(d, block_out).every(size);
-            let op = MatMul {
-                batch: blocks,
-                accumulate,
-                limits: Some([usize::try_from(u32::MAX).unwrap_or(usize::MAX), outputs, inputs]),
-                ..MatMul::new(tokens, block_out, block_in, left, right, Matrix::rows(y, outputs).every(block_out))
-            };
-            let name = format!("{blocks} blocks of {inputs} x {outputs} alone, {tokens} tokens, accumulate {accumulate}");
-            cases.push(b.finish(name, SUMMED, op.op()));
-        }
-    }
-}
-
-/// Spans of tokens: what each may look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mask {
-    /// All before and itself.
-    Causal,
-    /// Those of its own document; documents are of 7, 8, 9, ... tokens.
-    Documents,
-    /// The last 20.
-    Window,
-    /// As documents; every fifth token is padding and sees nothing.
-    Holes,
-}
-
-impl Mask {
-    /// Every mask.
-    pub const ALL: [Self; 4] = [Self::Causal, Self::Documents, Self::Window, Self::Holes];
-
-    /// First key and one past the last, for each token of each row.
-    pub fn spans(self, rows: usize, queries: usize) -> Vec<[u32; 2]> {
-        let mut spans = Vec::new();
-        for row in 0..rows {
-            let (mut begin, mut length) = (0, 7 + row);
-            for token in 0..queries {
-                if token >= begin + length {
-                    begin = token;
-                    length += 1;
-                }
-                let first = match self {
-                    Self::Causal => 0,
-                    Self::Window => token.saturating_sub(19),
-                    Self::Documents | Self::Holes => begin,
-                };
-                let empty = self == Self::Holes && token % 5 == 2;
-                spans.push(if empty { [0, 0] } else { [first as u32, token as u32 + 1] });
-            }
-        }
-        spans
-    }
-}
-
-/// An attention's buffers with noise in them, `stats` as the forward pass leaves it.
-pub struct AttentionViews {
-    /// Queries.
-    pub q: View,
-    /// Keys.
-    pub k: View,
-    /// Values.
-    pub v: View,
-    /// Upstream gradient.
-    pub dy: View,
-    /// First and last keys.
-    pub spans: View,
-    /// The result.
-    pub y: View,
-    /// Log-sum-exp and delta.
-    pub stats: View,
-}
-
-/// Lays out an attention; y and stats are computed by the CPU's twins, so that gradients are tried on their own.
-pub fn attention_views(b: &mut CaseBuilder, s: &Attention, spans: &[[u32; 2]]) -> AttentionViews {
-    let asked = s.rows * s.queries * s.heads;
-    let held = s.rows * s.keys * s.kv_heads * s.head_dim;
-    let (q, k, v) = (b.floats(asked * s.head_dim, 2.0), b.floats(held, 2.0), b.floats(held, 1.0));
-    let dy = b.floats(asked * s.head_dim, 1.0);
-    let spans = b.words(bytemuck::cast_slice(spans));
-    let run = |b: &CaseBuilder, outputs: Vec<(View, usize)>, op: Op| {
-        let copy = CaseBuilder { layout: b.layout.clone(), inputs: b.inputs.clone(), outputs, noise: b.noise.clone() };
-        copy.finish("forward", 0.0, op).floats(&Device::Cpu).unwrap_or_default()
-    };
-    let (y, stats) = (b.floats(asked * s.head_dim, 1.0), b.floats(asked * 2, 1.0));
-    let forward = run(b, vec![(y, asked * s.head_dim), (stats, asked * 2)], s.forward(q, k, v, spans, y, stats));
-    b.set(y, &forward[0]);
-    b.set(stats, &forward[1]);
-    let delta = run(b, vec![(stats, asked * 2)], attention_delta(y, dy, stats, asked, s.head_dim));
-    b.set(stats, &delta[0]);
-    AttentionViews { q, k, v, dy, spans, y, stats }
-}
-
-impl CaseBuilder {
-    fn set(&mut self, view: View, values: &[f32]) {
-        for (_, words) in self.inputs.iter_mut().filter(|(v, _)| *v == view) {
-            words[..values.len()].copy_from_slice(bytemuck::cast_slice(values));
-        }
-    }
-}
-
-fn attentions(cases: &mut Vec<Case>) {
-    // rows, tokens, heads, kv_heads, head_dim
-    let shapes = [
-        (1, 1, 1, 1, 16),
-        (2, 3, 2, 1, 64),
-        (1, 63, 3, 1, 80),
-        (2, 65, 4, 4, 16),
-        (1, 127, 8, 1, 16),
-        (1, 64, 2, 2, 128),
-        (1, 130, 2, 1, 64),
-        (1, 65, 2, 1, 256),
-        (3, 20, 3, 3, 1),
-    ];
-    for (i, (rows, tokens, heads, kv_heads, head_dim)) in shapes.into_iter().enumerate() {
-        for mask in Mask::ALL {
-            let s = Attention { rows, queries: tokens, keys: tokens, heads, kv_heads, head_dim, scale: (head_dim as f32).powf(-0.5) };
-            let spans = mask.spans(rows, tokens);
-            let name = format!("{rows} x {tokens} tokens, {heads}/{kv_heads} heads of {head_dim}, {mask:?}");
-            let (asked, held) = (rows * tokens * heads, rows * tokens * kv_heads * head_dim);
-            let start = || {
-                let mut b = CaseBuilder::new(i as u32);
-                let v = attention_views(&mut b, &s, &spans);
-                (b, v)
-            };
-            let (mut b, v) = start();
-            let (y, stats) = (b.noisy_output(asked * head_dim), b.noisy_output(asked * 2));
-            cases.push(b.finish(&name, SUMMED, s.forward(v.q, v.k, v.v, v.spans, y, stats)));
-            let (mut b, v) = start();
-            b.output(v.stats, asked * 2);
-            cases.push(b.finish(&name, SUMMED, attention_delta(v.y, v.dy, v.stats, asked, head_dim)));
-            // With one key the softmax has no slope: the gradient is what rounding leaves of numbers around 1.
-            let (mut b, v) = start();
-            let dq = b.noisy_output(asked * head_dim);
-            cases.push(b.finish(&name, SUMMED, s.grad_q(v.q, v.k, v.v, v.dy, v.stats, v.spans, dq)).with_floor(1.0));
-            let (mut b, v) = start();
-            let (dk, dv) = (b.noisy_output(held), b.noisy_output(held));
-            cases.push(b.finish(&name, SUMMED, s.grad_kv(v.q, v.k, v.v, v.dy, v.stats, v.spans, dk, dv)).with_floor(1.0));
-        }
-    }
-    // Decoding: few queries look at many cached keys.
-    for (rows, queries, keys) in [(3, 1, 65), (1, 2, 130), (2, 3, 64)] {
-        let s = Attention { rows, queries, keys, heads: 4, kv_heads: 2, head_dim: 64, scale: 0.125 };
-        let spans: Vec<[u32; 2]> = (0..rows * queries).map(|i| [i as u32, (keys - queries + i % queries + 1) as u32]).collect();
-        let mut b = CaseBuilder::new(keys as u32);
-        let v = attention_views(&mut b, &s, &spans);
-        let (y, stats) = (b.noisy_output(rows * queries * 4 * 64), b.noisy_output(rows * queries * 4 * 2));
-        let op = s.forward(v.q, v.k, v.v, v.spans, y, stats);
-        cases.push(b.finish(format!("{rows} x {queries} queries of {keys} keys"), SUMMED, op));
     }
 }

@@ -5,6 +5,7 @@
 pub mod activation;
 pub mod adamw;
 pub mod attention;
+mod attention_cases;
 pub mod attention_delta;
 pub mod attention_grad_kv;
 pub mod attention_grad_q;
@@ -25,6 +26,7 @@ pub mod glu_grad;
 pub mod loss_sum;
 pub mod magnitude_grad;
 pub mod matmul;
+mod matmul_cases;
 pub mod rms_norm;
 pub mod rms_norm_grad;
 pub mod rms_norm_weight_grad;

@@ -1,0 +1,151 @@
+//! What the matrix products are tried with; see [`super::cases`].
+
+use super::Format;
+use super::cases::{Case, CaseBuilder, SUMMED};
+use super::matmul::{Diagonal, MatMul, Matrix};
+use crate::device::View;
+
+/// How a product's matrices lie: x W^T, g W, g^T x.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Product {
+    /// A [m, k], B a weight [n, k].
+    Forward,
+    /// A [m, k], B a weight [k, n].
+    InputGradient,
+    /// A [k, m], B [k, n].
+    WeightGradient,
+}
+
+impl Product {
+    /// Every layout.
+    pub const ALL: [Self; 3] = [Self::Forward, Self::InputGradient, Self::WeightGradient];
+
+    /// A and B over these views.
+    pub fn matrices(self, a: View, b: View, m: usize, n: usize, k: usize) -> (Matrix, Matrix) {
+        match self {
+            Self::Forward => (Matrix::rows(a, k), Matrix::rows(b, k).transposed()),
+            Self::InputGradient => (Matrix::rows(a, k), Matrix::rows(b, n)),
+            Self::WeightGradient => (Matrix::rows(a, m).transposed(), Matrix::rows(b, n)),
+        }
+    }
+}
+
+/// Sizes m, n, k of products, around the edges of the shader's tiles of 64 x 64 x 16.
+pub const PRODUCTS: [[usize; 3]; 8] =
+    [[1, 1, 1], [3, 65, 63], [63, 3, 1], [65, 127, 64], [127, 130, 17], [1, 256, 128], [130, 1, 33], [64, 64, 16]];
+
+pub(super) fn matmuls(cases: &mut Vec<Case>) {
+    for [m, n, k] in PRODUCTS {
+        for layout in Product::ALL {
+            for format in Format::ALL {
+                for extra in ["nothing", "alpha", "accumulate", "bias", "residual", "all"] {
+                    // Every extra with one format and every format with one extra; the rest is the same code again.
+                    if format != Format::Bf16 && extra != "nothing" {
+                        continue;
+                    }
+                    let mut b = CaseBuilder::new((m * 31 + n * 7 + k) as u32);
+                    let has = |which: &str| extra == which || extra == "all";
+                    let (a_view, b_view) = (b.floats(m * k, 1.0), b.weight(n * k, format));
+                    let (left, right) = layout.matrices(a_view, b_view, m, n, k);
+                    let (bias, residual, c) = (b.floats(n + 5, 1.0), b.floats(m * n, 1.0), b.noisy_output(m * n));
+                    let op = MatMul {
+                        format,
+                        alpha: if has("alpha") { 0.3 } else { 1.0 },
+                        accumulate: has("accumulate"),
+                        bias: has("bias").then_some((bias, 5)),
+                        residual: has("residual").then_some(residual),
+                        ..MatMul::new(m, n, k, left, right, Matrix::rows(c, n))
+                    };
+                    cases.push(b.finish(format!("{m} x {n} x {k}, {layout:?}, {format:?}, with {extra}"), SUMMED, op.op()));
+                }
+            }
+        }
+    }
+    matmuls_inside(cases);
+    matmuls_with_diagonal(cases);
+    matmuls_of_blocks(cases);
+}
+
+/// Matrices that are columns of wider ones, as the parts of a fused projection are.
+fn matmuls_inside(cases: &mut Vec<Case>) {
+    for (m, n, k) in [(3, 5, 7), (65, 66, 67)] {
+        let mut b = CaseBuilder::new(m as u32);
+        let (wide_k, wide_n) = (k + 9, n + 4);
+        let (a, w, c) = (b.floats(m * wide_k, 1.0), b.weight(n * wide_k, Format::F16), b.noisy_output(m * wide_n));
+        let weight = Matrix::rows(w, wide_k).at(3).transposed();
+        let product = MatMul::new(m, n, k, Matrix::rows(a, wide_k).at(9), weight, Matrix::rows(c, wide_n).at(2));
+        cases.push(b.finish(format!("{m} x {n} x {k} inside wider matrices"), SUMMED, MatMul { format: Format::F16, ..product }.op()));
+    }
+}
+
+fn matmuls_with_diagonal(cases: &mut Vec<Case>) {
+    // Inputs and outputs of the whole weight, blocks, and the piece of its rows that is multiplied with.
+    for (inputs, outputs, blocks, first, count) in [
+        (16usize, 16usize, 4, 0, 16),
+        (64, 128, 8, 0, 128),
+        (128, 64, 8, 0, 64),
+        (65, 127, 1, 0, 127),
+        (63, 65, 4, 0, 65),
+        (65, 63, 8, 0, 63),
+        (130, 257, 3, 100, 157),
+        (130, 257, 3, 0, 100),
+        (3, 1, 1, 0, 1),
+        (100, 7, 4, 3, 2),
+    ] {
+        // Where blocks do not divide a side, the last one is padded.
+        let (block_in, block_out) = (inputs.div_ceil(blocks), outputs.div_ceil(blocks));
+        for columns_are_outputs in [true, false] {
+            for format in Format::ALL {
+                for m in [1, 65] {
+                    let mut b = CaseBuilder::new((inputs + outputs) as u32);
+                    let (layout, n, k) =
+                        if columns_are_outputs { (Product::Forward, count, inputs) } else { (Product::InputGradient, inputs, count) };
+                    let (a_view, w) = (b.floats(m * k, 1.0), b.weight(count * inputs, format));
+                    let (left, right) = layout.matrices(a_view, w, m, n, k);
+                    let (view, c) = (b.floats(blocks * block_in * block_out, 1.0), b.noisy_output(m * n));
+                    let diagonal = Some(Diagonal { view, block_in, block_out, first_output: first, columns_are_outputs });
+                    let op = MatMul { format, diagonal, ..MatMul::new(m, n, k, left, right, Matrix::rows(c, n)) };
+                    let name =
+                        format!("{m} rows, weight {outputs} x {inputs} from row {first}+{count}, {blocks} blocks, {layout:?}, {format:?}");
+                    cases.push(b.finish(name, SUMMED, op.op()));
+                }
+            }
+        }
+    }
+}
+
+/// Products of DiaBlo's blocks alone: their gradients, and their part of a product.
+fn matmuls_of_blocks(cases: &mut Vec<Case>) {
+    for (tokens, inputs, outputs, blocks) in [(1, 16usize, 16usize, 4), (65, 128, 64, 8), (127, 65, 63, 8), (33, 100, 7, 4), (3, 5, 130, 4)]
+    {
+        let (block_in, block_out) = (inputs.div_ceil(blocks), outputs.div_ceil(blocks));
+        let size = block_in * block_out;
+        for accumulate in [false, true] {
+            let mut b = CaseBuilder::new((tokens + inputs) as u32);
+            let (x, g, d) = (b.floats(tokens * inputs, 1.0), b.floats(tokens * outputs, 1.0), b.noisy_output(blocks * size));
+            let left = Matrix::rows(x, inputs).transposed().every(block_in);
+            let right = Matrix::rows(g, outputs).every(block_out);
+            let op = MatMul {
+                batch: blocks,
+                alpha: 0.5,
+                accumulate,
+                limits: Some([inputs, outputs, usize::try_from(u32::MAX).unwrap_or(usize::MAX)]),
+                ..MatMul::new(block_in, block_out, tokens, left, right, Matrix::rows(d, block_out).every(size))
+            };
+            let name = format!("gradient of {blocks} blocks of {inputs} x {outputs}, {tokens} tokens, accumulate {accumulate}");
+            cases.push(b.finish(name, SUMMED, op.op()));
+            let mut b = CaseBuilder::new((tokens + inputs) as u32);
+            let (x, d, y) = (b.floats(tokens * inputs, 1.0), b.floats(blocks * size, 1.0), b.noisy_output(tokens * outputs));
+            let left = Matrix::rows(x, inputs).every(block_in);
+            let right = Matrix::rows(d, block_out).every(size);
+            let op = MatMul {
+                batch: blocks,
+                accumulate,
+                limits: Some([usize::try_from(u32::MAX).unwrap_or(usize::MAX), outputs, inputs]),
+                ..MatMul::new(tokens, block_out, block_in, left, right, Matrix::rows(y, outputs).every(block_out))
+            };
+            let name = format!("{blocks} blocks of {inputs} x {outputs} alone, {tokens} tokens, accumulate {accumulate}");
+            cases.push(b.finish(name, SUMMED, op.op()));
+        }
+    }
+}
