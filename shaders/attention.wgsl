@@ -1,8 +1,5 @@
 // Causal attention without a T x T matrix: softmax statistics online over tiles of keys (Milakov and Gimelshein 2018; Dao et al.
 // 2022). One workgroup serves 32 tokens of a head and 64 of its numbers. A token sees the keys of its span.
-@group(0) @binding(0) var<storage, read> q: array<f32>;
-@group(0) @binding(1) var<storage, read> k: array<f32>;
-@group(0) @binding(2) var<storage, read> v: array<f32>;
 @group(0) @binding(3) var<storage, read> spans: array<vec2u>;     // [row][token]: first key, one past the last
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 @group(0) @binding(5) var<storage, read_write> stats: array<f32>; // [row][token][head][log-sum-exp, delta]
@@ -10,39 +7,6 @@
 
 var<workgroup> shares: array<vec4f, 256>;  // [key][four tokens]
 var<workgroup> largests: array<vec4f, 64>; // [four keys][four tokens]
-
-fn q_at(place: u32) -> f32 {
-    if place == NOWHERE {
-        return 0.0;
-    }
-    return q[place];
-}
-
-fn from_q(places: vec4u) -> vec4f {
-    return vec4f(q_at(places[0]), q_at(places[1]), q_at(places[2]), q_at(places[3]));
-}
-
-fn k_at(place: u32) -> f32 {
-    if place == NOWHERE {
-        return 0.0;
-    }
-    return k[place];
-}
-
-fn from_k(places: vec4u) -> vec4f {
-    return vec4f(k_at(places[0]), k_at(places[1]), k_at(places[2]), k_at(places[3]));
-}
-
-fn v_at(place: u32) -> f32 {
-    if place == NOWHERE {
-        return 0.0;
-    }
-    return v[place];
-}
-
-fn from_v(places: vec4u) -> vec4f {
-    return vec4f(v_at(places[0]), v_at(places[1]), v_at(places[2]), v_at(places[3]));
-}
 
 fn largest_of(scores: vec4f) -> f32 {
     return max(max(scores[0], scores[1]), max(scores[2], scores[3]));

@@ -1,8 +1,5 @@
 // dk_j = scale * sum_i ds_ij q_i and dv_j = sum_i p_ij dy_i, over the tokens i >= j whose span holds j and the query heads that
 // share this key's head. One workgroup owns 32 keys of a head and 64 of its numbers, so nothing is added by two.
-@group(0) @binding(0) var<storage, read> q: array<f32>;
-@group(0) @binding(1) var<storage, read> k: array<f32>;
-@group(0) @binding(2) var<storage, read> v: array<f32>;
 @group(0) @binding(3) var<storage, read> dy: array<f32>;
 @group(0) @binding(4) var<storage, read> stats: array<f32>;
 @group(0) @binding(5) var<storage, read> spans: array<vec2u>;
@@ -12,39 +9,6 @@
 
 var<workgroup> shares: array<vec4f, 256>; // [token][four keys]
 var<workgroup> slopes: array<vec4f, 256>;
-
-fn q_at(place: u32) -> f32 {
-    if place == NOWHERE {
-        return 0.0;
-    }
-    return q[place];
-}
-
-fn from_q(places: vec4u) -> vec4f {
-    return vec4f(q_at(places[0]), q_at(places[1]), q_at(places[2]), q_at(places[3]));
-}
-
-fn k_at(place: u32) -> f32 {
-    if place == NOWHERE {
-        return 0.0;
-    }
-    return k[place];
-}
-
-fn from_k(places: vec4u) -> vec4f {
-    return vec4f(k_at(places[0]), k_at(places[1]), k_at(places[2]), k_at(places[3]));
-}
-
-fn v_at(place: u32) -> f32 {
-    if place == NOWHERE {
-        return 0.0;
-    }
-    return v[place];
-}
-
-fn from_v(places: vec4u) -> vec4f {
-    return vec4f(v_at(places[0]), v_at(places[1]), v_at(places[2]), v_at(places[3]));
-}
 
 fn dy_at(place: u32) -> f32 {
     if place == NOWHERE {

@@ -14,6 +14,10 @@ const NOTHING: f32 = -3.0e38;  // a score that no key has
 // Two tiles, [number of the head][four tokens]; or half a tile of what is summed, [token][four numbers of the head].
 var<workgroup> stage: array<vec4f, 288>;
 
+@group(0) @binding(0) var<storage, read> q: array<f32>;
+@group(0) @binding(1) var<storage, read> k: array<f32>;
+@group(0) @binding(2) var<storage, read> v: array<f32>;
+
 struct Scores { row0: vec4f, row1: vec4f, row2: vec4f, row3: vec4f }
 
 // Adds the product of the staged tiles.
@@ -89,4 +93,38 @@ fn span_of(row: u32, token: u32) -> vec2u {
         return vec2u();
     }
     return spans[row * params.queries + token];
+}
+
+// What lies at some places; nothing is zero.
+fn q_at(place: u32) -> f32 {
+    if place == NOWHERE {
+        return 0.0;
+    }
+    return q[place];
+}
+
+fn from_q(places: vec4u) -> vec4f {
+    return vec4f(q_at(places[0]), q_at(places[1]), q_at(places[2]), q_at(places[3]));
+}
+
+fn k_at(place: u32) -> f32 {
+    if place == NOWHERE {
+        return 0.0;
+    }
+    return k[place];
+}
+
+fn from_k(places: vec4u) -> vec4f {
+    return vec4f(k_at(places[0]), k_at(places[1]), k_at(places[2]), k_at(places[3]));
+}
+
+fn v_at(place: u32) -> f32 {
+    if place == NOWHERE {
+        return 0.0;
+    }
+    return v[place];
+}
+
+fn from_v(places: vec4u) -> vec4f {
+    return vec4f(v_at(places[0]), v_at(places[1]), v_at(places[2]), v_at(places[3]));
 }

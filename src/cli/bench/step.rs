@@ -57,17 +57,17 @@ pub fn run(args: &Args, device: &Device) -> Result<Report> {
         notes: vec![format!("peak: {:.1} GFLOP/s, what a large square product reaches on this device", peak / 1e9)],
         more: Map::from_iter([("peak_flops_per_second".to_owned(), json!(peak))]),
     };
-    let mut traced = Vec::new();
+    // The last one: a trace holds one step.
+    let mut traced = None;
     for Named { shape, method, case } in cases {
         let times = measure(device, &case, 5, args.time())?;
         report.rows.push(row(&shape, &method, &case, &times, peak));
         if args.profile || args.trace.is_some() {
-            let profile = profile(device, &case, &times, &format!("{shape}, {method}"), args.profile.then_some(&mut report))?;
-            traced.push(profile);
+            let name = format!("{shape}, {method}");
+            traced = Some(profile(device, &case, &times, &name, args.profile.then_some(&mut report))?);
         }
     }
-    // The last one, as a trace holds one step.
-    if let (Some(path), Some(last)) = (&args.trace, traced.pop()) {
+    if let (Some(path), Some(last)) = (&args.trace, traced) {
         atomic_write_bytes(path, last.to_string().as_bytes())?;
         report.notes.push(format!("trace: {} (open it with ui.perfetto.dev or chrome://tracing)", path.display()));
     }

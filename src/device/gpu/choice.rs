@@ -215,7 +215,7 @@ mod tests {
         let best = pollster::block_on(gpu.fastest(&op)).expect("it runs");
         let known: Vec<&str> = (op.kernel.others)(&op).iter().map(|o| o.kernel.name).chain([op.kernel.name]).collect();
         assert!(known.contains(&best.name), "{}", best.name);
-        // Taken from memory where it is there: no device has a kernel of this name, and the operation stays as it is.
+        // What is known is not measured again.
         *gpu.choices.made.lock().expect("free") = Some(HashMap::from([("class".to_owned(), "matmul_wide".to_owned())]));
         assert_eq!(gpu.choices.get(&gpu, "class").as_deref(), Some("matmul_wide"));
         assert_eq!(gpu.choices.get(&gpu, "another"), None);
