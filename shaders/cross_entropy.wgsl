@@ -4,7 +4,8 @@ struct Params {
     vocabulary: u32,
     first_row: u32,
     gradient: u32,
-    rows: u32, // the grid's x; the CPU twin reads it here
+    rows: u32,       // the grid's x; the CPU twin reads it here
+    loss_scale: f32, // 0: the gradient is that of the mean over the step's targets; otherwise of the sum, times this
 }
 @group(0) @binding(0) var<storage, read> targets: array<u32>; // 0xffffffff: none
 @group(0) @binding(1) var<storage, read> inputs: array<f32>;  // the step's inputs; [1] is 1 / (targets of the step)
@@ -50,7 +51,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if params.gradient == 0u {
         return;
     }
-    let scale = select(0.0, inputs[1], learned);
+    let scale = select(0.0, select(params.loss_scale, inputs[1], params.loss_scale == 0.0), learned);
     for (var i = thread; i < params.vocabulary; i += THREADS) {
         let share = exponential(logits[start + i] - log_sum);
         logits[start + i] = select(0.0, (share - select(0.0, 1.0, i == goal)) * scale, learned);

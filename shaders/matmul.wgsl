@@ -64,7 +64,7 @@ fn main(
                 a[row_at(batch, row + 3u, m) + from_a],
             );
             // Past the end of k one of the factors has to be zero.
-            a_tile[at_a.y * LINE + at_a.x] = select(vec4f(), four, k0 + at_a.y < k);
+            a_tile[at_a.y * LINE + at_a.x] = select(vec4f(), factors(four), k0 + at_a.y < k);
             let at_b = vec2u(b_quad, b_k) + i * b_step;
             let col = col0 + at_b.x * 4u;
             let from_b = min(k0 + at_b.y, k - 1u);
@@ -79,7 +79,7 @@ fn main(
                     weights[j] += added_to_b(from_b, min(col + j, n - 1u));
                 }
             }
-            b_tile[at_b.y * LINE + at_b.x] = weights;
+            b_tile[at_b.y * LINE + at_b.x] = factors(weights);
         }
         workgroupBarrier();
         for (var kk = 0u; kk < TILE_K; kk++) {

@@ -65,14 +65,16 @@ fn main(
     for (var k0 = 0u; k0 < k; k0 += 16u) {
         let with_diagonal = meets_diagonal(k0, col0, 16u, 16u);
         for (var i = k0; i < min(k0 + 16u, k); i++) {
-            let upper = a[upper_at + i * params.a_col];
-            let lower = a[lower_at + i * params.a_col];
+            let upper = factor(a[upper_at + i * params.a_col]);
+            let lower = factor(a[lower_at + i * params.a_col]);
             var left = number_of_b(left_at + i * params.b_row);
             var right = number_of_b(right_at + i * params.b_row);
             if with_diagonal {
                 left += added_to_b(i, min(col0 + lane, n - 1u));
                 right += added_to_b(i, min(col0 + 8u + lane, n - 1u));
             }
+            left = factor(left);
+            right = factor(right);
             let a0 = subgroupBroadcast(upper, 0u);
             left0 += a0 * left;
             right0 += a0 * right;

@@ -6,7 +6,7 @@ use diablo::kernels::adamw::{AdamW, adamw};
 use diablo::kernels::attention::Attention;
 use diablo::kernels::cases::{AttentionViews, CaseBuilder, Mask, attention_views, groups};
 use diablo::kernels::column_sum::column_sum;
-use diablo::kernels::cross_entropy::cross_entropy;
+use diablo::kernels::cross_entropy::{Gradient, cross_entropy};
 use diablo::kernels::dropout::dropout;
 use diablo::kernels::embedding_grad::{Groups, embedding_grad};
 use diablo::kernels::glu_grad::glu_grad;
@@ -258,7 +258,7 @@ fn cross_entropy_gradient() {
             .map(|(x, t)| if *t == NONE { 0.0 } else { x.iter().map(|x| x.exp()).sum::<f64>().ln() - x[*t as usize] })
             .collect()
     };
-    let got = run(b, cross_entropy(at, step, logits, losses, first, rows, vocabulary, true));
+    let got = run(b, cross_entropy(at, step, logits, losses, first, rows, vocabulary, Gradient::OfMean));
     close("dlogits", &got[0], &differences(&x64, |x| 0.25 * forward(x).iter().sum::<f64>()));
     close("losses", &got[1][first..], &forward(&x64));
 }

@@ -5,7 +5,7 @@ use diablo::demo::Files;
 use diablo::device::Device;
 use diablo::generate::{Decoder, Sampler, Sampling};
 use diablo::model::Source;
-use diablo::train::config::Method;
+use diablo::train::config::{Method, MixedPrecision};
 use diablo::train::{Event, Flow, RunConfig, RunRecord, Trainer};
 use pollster::block_on;
 use std::path::Path;
@@ -107,6 +107,27 @@ fn looking_inside_changes_nothing_and_agrees_with_the_adapter() {
             assert!(bytes(&out) == bytes(&at_once.out), "{method}: {file} is another one");
         }
     }
+}
+
+/// A gradient that is shown is that of the mean loss, also where the device holds a sum that is scaled up for f16.
+#[test]
+fn gradients_are_shown_as_they_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [whole, half] = [MixedPrecision::No, MixedPrecision::Fp16].map(|mixed_precision| {
+        let run = config(folder.path(), Method::Diablo, 1);
+        let run = RunConfig { mixed_precision, out: folder.path().join(mixed_precision.to_string()), ..run };
+        let mut trainer = Trainer::prepare(run, &mut |_| ()).expect("a run");
+        block_on(trainer.begin(&mut |_| ())).expect("it begins");
+        block_on(trainer.advance(&mut |_| ())).expect("a step");
+        block_on(trainer.settle(&mut |_| ())).expect("settled");
+        let site = block_on(trainer.changes()).expect("changes")[0].site;
+        block_on(trainer.cell(site, (0, 0))).expect("a cell").gradient.expect("a gradient")
+    });
+    let largest = whole.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+    assert!(largest > 0.0);
+    let worst = whole.iter().zip(&half).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    println!("  largest gradient {largest:e}, with factors in f16 at most {worst:e} away");
+    assert!(worst > 0.0 && worst <= 1e-2 * largest, "{worst} of {largest}");
 }
 
 /// Base and adapters in one decoder, whose weights are loaded once, say what each says alone.

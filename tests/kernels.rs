@@ -79,16 +79,22 @@ fn a_wrong_number_is_noticed() {
 }
 
 /// Kernel, text of its shader, what stands there instead.
-const FAULTS: [(&str, &str, &str); 32] = [
+const FAULTS: [(&str, &str, &str); 38] = [
     ("weight_norm", "params.first_row + row", "row"),
     ("scale_columns", "m[o] / norms[o]", "m[o]"),
     ("magnitude_grad", "sum / norms[o]", "sum"),
+    ("narrow", " + ((bits >> 16u) & 1u)", ""),
+    ("widen", "i / 2u", "(i + 1u) / 2u"),
     ("fill", "params.value;", "params.value * 1.001;"),
     ("matmul", "params.first_output + col", "col"),
     ("matmul", "params.first_output + k", "k"),
     ("matmul", "return min(whole,", "return max(whole,"),
     ("matmul", "k0 += TILE_K", "k0 += TILE_K + 1u"),
     ("matmul_subgroup", "row0 + 8u + lane", "row0 + lane"),
+    ("matmul", "factors(four)", "four"),
+    ("matmul", "round(x * 16777216.0) / 16777216.0", "x"),
+    ("matmul_subgroup", "right = factor(right);", ""),
+    ("clip", "scale * unscale", "scale"),
     ("matmul_vector", "k += 16u", "k += 17u"),
     ("matmul_wide", "vec4f(), four, k0 + at_a.y < k", "four, four, true"),
     ("attention", "total *= shrink;", ""),
@@ -215,7 +221,9 @@ fn matmul_is_its_definition() {
             std::array::from_fn(|i| g.param(i));
         let alpha = g.param_f64(15);
         let [m_limit, n_limit, k_limit, block_in, block_out, first, bias0, batch]: [usize; 8] = std::array::from_fn(|i| g.param(16 + i));
-        let format = g.case.plan.ops[0].constants.iter().find(|c| c.0 == "FORMAT").map_or(0, |c| c.1);
+        let constant = |name: &str| g.case.plan.ops[0].constants.iter().find(|c| c.0 == name).map_or(0, |c| c.1);
+        let (format, half) = (constant("FORMAT"), constant("HALF") == 1);
+        let factor = |x: f64| if half { f64::from(half::f16::from_f32((x as f32).clamp(-65504.0, 65504.0)).to_f32()) } else { x };
         let (a, b, diagonal, bias, residual, mut c) = (g.numbers(0), g.words(1), g.numbers(2), g.numbers(3), g.numbers(4), g.numbers(5));
         let entry = |output: usize, input: usize| {
             if output / block_out == input / block_in { diagonal[input * block_out + output % block_out] } else { 0.0 }
@@ -230,8 +238,10 @@ fn matmul_is_its_definition() {
                             16 => entry(first + l, j),
                             _ => 0.0,
                         };
-                        sum += a[a0 + z * a_batch + i * a_row + l * a_col]
-                            * (widened(b, format, b0 + z * b_batch + l * b_row + j * b_col) + d);
+                        let weight = widened(b, format, b0 + z * b_batch + l * b_row + j * b_col);
+                        // What is rounded twice is a sum in 32 bits first.
+                        let weight = if half { f64::from(weight as f32 + d as f32) } else { weight + d };
+                        sum += factor(a[a0 + z * a_batch + i * a_row + l * a_col]) * factor(weight);
                     }
                     let at = c0 + z * c_batch + i * c_row + j;
                     let added = |flag: usize, x: f64| if flags & flag != 0 { x } else { 0.0 };

@@ -1,5 +1,7 @@
 //! Properties of the trainer on the bundled model.
 
+use diablo::device::Category;
+use diablo::model::Activations;
 use diablo::train::blocks::Blocks;
 use diablo::train::config::Method;
 use diablo::train::{Event, RunConfig, Trainer};
@@ -47,15 +49,46 @@ fn ran(run: RunConfig) -> Ran {
 #[test]
 fn gradient_checkpointing_changes_memory_and_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
-    for method in [Method::Diablo, Method::Lora] {
+    let kinds = [(Method::Diablo, Activations::F32), (Method::Lora, Activations::F32), (Method::Diablo, Activations::Bf16)];
+    for (method, activations) in kinds {
         let of = |name: &str, gradient_checkpointing: bool| {
-            let out = folder.path().join(format!("{method:?}-{name}"));
-            ran(RunConfig { method, gradient_checkpointing: Some(gradient_checkpointing), adapter_dropout: 0.1, ..base(&out) })
+            let out = folder.path().join(format!("{method:?}-{activations}-{name}"));
+            let checkpointing = Some(gradient_checkpointing);
+            ran(RunConfig { method, activations, gradient_checkpointing: checkpointing, adapter_dropout: 0.1, ..base(&out) })
         };
         let (kept, recomputed) = (of("kept", false), of("recomputed", true));
         assert_eq!(kept.losses, recomputed.losses);
         assert!(kept.adapter == recomputed.adapter, "{method:?}: the adapter is another one");
         assert!(recomputed.memory < kept.memory, "{} against {}", recomputed.memory, kept.memory);
+    }
+}
+
+#[test]
+fn bf16_activations_take_half_and_change_the_gradient_a_little() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for method in [Method::Diablo, Method::Full] {
+        let of = |activations: Activations| {
+            let out = folder.path().join(format!("{method:?}-{activations}"));
+            let run = RunConfig { method, activations, gradient_checkpointing: Some(false), ..base(&out) };
+            let (mut first, mut trainer) = (None, Trainer::prepare(run, &mut |_| ()).expect("a run"));
+            let memory = trainer.memory().0.get(Category::Activations);
+            let mut hear = |event: Event| {
+                if let (Event::Step(m), None) = (event, first) {
+                    first = Some((m.loss, m.grad_norm));
+                }
+            };
+            trainer.run(&mut hear, &|| false).expect("it runs");
+            let (loss, norm) = first.expect("a step");
+            (loss, norm, memory)
+        };
+        let (whole, half) = (of(Activations::F32), of(Activations::Bf16));
+        println!("  {method}: loss, gradient norm, bytes of activations: {whole:?}, in bf16 {half:?}");
+        // The forward pass sees queries, keys and values rounded; the backward pass everything.
+        assert!((whole.0 - half.0).abs() <= 1e-3 * whole.0, "{whole:?} {half:?}");
+        assert!((whole.1 - half.1).abs() <= 1e-2 * whole.1, "{whole:?} {half:?}");
+        assert!(whole.1 != half.1, "nothing was rounded");
+        // What a layer works with is there in 32 bits meanwhile.
+        assert!(half.2 < whole.2, "{whole:?} {half:?}");
     }
 }
 

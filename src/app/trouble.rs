@@ -53,7 +53,9 @@ fn sentence(text: &str) -> String {
 }
 
 /// What the controls are called that the command line knows as options.
-const NAMES: [(&str, &str); 42] = [
+const NAMES: [(&str, &str); 44] = [
+    ("--mixed-precision", "products"),
+    ("--activations", "kept activations"),
     ("--gradient-checkpointing", "recomputed activations"),
     ("go on with --resume", "press \"Go on\""),
     ("take another device with --device", "choose another device"),

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::kernels::adamw::AdamW;
 use crate::kernels::{Format, METRIC_WORDS};
 use crate::model::inputs::Scalars;
-use crate::model::{ModelConfig, Source};
+use crate::model::{Activations, ModelConfig, Source};
 use crate::random::Random;
 use crate::train::feed::MicroBatch;
 use crate::train::program::{Program, Shape};
@@ -27,6 +27,10 @@ pub struct StepCase {
     pub weights: Option<Format>,
     /// Whether activations are recomputed.
     pub recompute: bool,
+    /// How activations wait for the backward pass.
+    pub activations: Activations,
+    /// Whether products round their factors to f16.
+    pub half: bool,
     /// Rows of the micro-batch.
     pub rows: usize,
     /// Tokens of a row; every one is learned from.
@@ -85,6 +89,8 @@ impl LoadedStep {
             buckets: vec![case.seq],
             trains: true,
             recompute: case.recompute,
+            activations: case.activations,
+            half: case.half,
             adamw: AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, rate: 1.0 },
             max_grad_norm: 1.0,
             writes: 0,

@@ -3,9 +3,10 @@
 use super::common_args::{DeviceArgs, word};
 use crate::data::{Columns, DataFile, Format, TrainOn};
 use crate::error::Result;
+use crate::model::Activations;
 use crate::train::blocks::Blocks;
 use crate::train::budget::Budget;
-use crate::train::config::{Init, Method, RunConfig, TooLong, WeightsFormat};
+use crate::train::config::{Init, Method, MixedPrecision, RunConfig, TooLong, WeightsFormat};
 use crate::train::logs::LogKind;
 use crate::train::run_folder::CONFIG_FILE;
 use crate::train::schedule::ScheduleKind;
@@ -183,6 +184,12 @@ pub struct TrainArgs {
     /// Recompute activations in the backward pass: less memory, more time, the same numbers [default: where they do not fit]
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Machine")]
     pub gradient_checkpointing: Option<bool>,
+    /// no, or fp16: products take their factors in 16 bits and add up in 32, which matrix units (tensor cores) do fast [default: no]
+    #[arg(long, value_parser = word::<MixedPrecision>(), hide_possible_values = true, value_name = "PRECISION", help_heading = "Machine")]
+    pub mixed_precision: Option<MixedPrecision>,
+    /// How activations wait for the backward pass: f32, or bf16, which takes half the memory and rounds the gradients a little [default: f32]
+    #[arg(long, value_parser = word::<Activations>(), hide_possible_values = true, value_name = "FORMAT", help_heading = "Machine")]
+    pub activations: Option<Activations>,
     /// Most memory that the run may take on the device, such as 4GiB [default: what is free, where the system tells]
     #[arg(long, value_name = "SIZE", help_heading = "Machine")]
     pub memory: Option<Budget>,
@@ -232,7 +239,7 @@ impl TrainArgs {
             ($($field:ident),+ $(,)?) => { $(if self.$field.is_some() { c.$field = self.$field; })+ };
         }
         set!(model, out, method, pad_blocks, targets, adapter_dropout, rank, alpha, rslora, dora, init, lora_plus_ratio);
-        set!(init_from_config, split);
+        set!(init_from_config, split, mixed_precision, activations);
         set!(batch_size, accumulate, seq_len, packing, too_long, prompt_column, completion_column, no_shuffle, seed);
         set!(data_format, columns, chat_template, train_on, log);
         set!(schedule, warmup, weight_decay, max_grad_norm, beta1, beta2, eps, sample_tokens);
@@ -289,7 +296,7 @@ mod tests {
              --prompt-column q --completion-column a --data-format alpaca --columns output=x --chat-template model --train-on last --no-shuffle --seed 5 --lr 3e-3 --schedule linear --warmup 2 --weight-decay 0.01 \
              --max-grad-norm 0 --beta1 0.8 --beta2 0.9 --eps 1e-6 --eval-split 0.2 --eval-every 3 --patience 2 --save-every 4 --log tensorboard,csv \
              --sample-prompt p --sample-every 5 --sample-tokens 9 \
-             --gradient-checkpointing --memory 4GiB --device cpu --threads 2",
+             --gradient-checkpointing --mixed-precision fp16 --activations bf16 --memory 4GiB --device cpu --threads 2",
         );
         let defaults = RunConfig::default().values();
         let same: Vec<String> = c.values().into_iter().filter(|(k, v)| defaults.get(k) == Some(v)).map(|(k, _)| k).collect();

@@ -5,6 +5,7 @@ use crate::adapter::Spec;
 use crate::data::{self, Dataset};
 use crate::error::Result;
 use crate::kernels::adamw::AdamW;
+use crate::model::Activations;
 use crate::train::heldout::{self, Loss};
 use crate::train::program::{Program, Shape};
 use crate::train::resolve::{self, Room};
@@ -26,6 +27,8 @@ pub(super) async fn losses(
         buckets: data::buckets(&data.lengths(), batch_size, seq_len, rows::BUCKETS),
         trains: false,
         recompute: false,
+        activations: Activations::F32,
+        half: false,
         adamw: AdamW { beta1: 0.0, beta2: 0.0, eps: 0.0, weight_decay: 0.0, rate: 1.0 },
         max_grad_norm: 0.0,
         writes: 0,

@@ -5,7 +5,7 @@ use super::adamw::{AdamW, adamw};
 use super::clip::clip;
 use super::column_sum::column_sum;
 use super::columns::{Columns, columns};
-use super::cross_entropy::cross_entropy;
+use super::cross_entropy::{Gradient, cross_entropy};
 use super::dropout::dropout;
 use super::embedding::embedding;
 use super::embedding_grad::{Groups, embedding_grad};
@@ -21,7 +21,7 @@ use super::rope::{rope, table};
 use super::scatter_rows::scatter_rows;
 use super::sum_squares::{PARTIALS, sum_squares};
 use super::{Activation, Format, INPUT_WORDS, METRIC_WORDS, NONE, inputs, metrics};
-use crate::device::{Category, Device, Layout, Limits, Op, Plan, PlanBuilder, View};
+use crate::device::{Category, Device, Layout, Limits, Needs, Op, Plan, PlanBuilder, View};
 use crate::error::Result;
 
 pub use super::attention_cases::{AttentionViews, Mask, attention_views};
@@ -239,11 +239,13 @@ impl CaseBuilder {
 }
 
 /// Sizes around the edges of tiles and workgroups.
-const SIZES: [usize; 7] = [1, 3, 63, 65, 127, 257, 1000];
+pub(super) const SIZES: [usize; 7] = [1, 3, 63, 65, 127, 257, 1000];
 /// Numbers that go through a few exact or nearly exact operations.
 pub(super) const CLOSE: f32 = 4e-6;
 /// Sums, exponentials and divisions, whose last bits are each device's own.
 pub(super) const SUMMED: f32 = 2e-5;
+/// Where a last bit may decide what a factor is rounded to in f16.
+pub(super) const IN_HALF: f32 = 1e-3;
 
 /// Every case of every kernel.
 pub fn all() -> Vec<Case> {
@@ -256,6 +258,7 @@ pub fn all() -> Vec<Case> {
     super::matmul_cases::matmuls(&mut cases);
     super::attention_cases::attentions(&mut cases);
     super::dora_cases::lengths(&mut cases);
+    super::width_cases::widths(&mut cases);
     by_others(&mut cases);
     for (i, case) in cases.iter_mut().enumerate() {
         case.name = format!("{i}: {}", case.name);
@@ -267,7 +270,11 @@ pub fn all() -> Vec<Case> {
 fn by_others(cases: &mut Vec<Case>) {
     let mut more = Vec::new();
     for case in cases.iter() {
-        more.extend((case.plan.ops[0].kernel.others)(&case.plan.ops[0]).into_iter().map(|op| case.by(op)));
+        more.extend((case.plan.ops[0].kernel.others)(&case.plan.ops[0]).into_iter().map(|op| {
+            // Matrix units add up in an order and with roundings of their own.
+            let tolerance = if op.kernel.needs == Needs::Matrices { IN_HALF } else { case.tolerance };
+            Case { tolerance, ..case.by(op) }
+        }));
     }
     cases.extend(more);
 }
@@ -461,11 +468,10 @@ fn optimiser(cases: &mut Vec<Case>) {
                 words[metrics::LOSS] = loss;
                 let out = b.given(&words);
                 b.output(out, METRIC_WORDS);
-                cases.push(b.finish(
-                    format!("{count} partials, largest norm {max_norm}, {fault}"),
-                    CLOSE,
-                    clip(partials, count, out, max_norm),
-                ));
+                let step = b.step(1, 0.25, 0);
+                let loss_scale = (count % 2 == 1).then_some(16.0);
+                let op = clip(partials, count, step, out, max_norm, loss_scale);
+                cases.push(b.finish(format!("{count} partials, largest norm {max_norm}, loss scale {loss_scale:?}, {fault}"), CLOSE, op));
             }
         }
     }
@@ -489,28 +495,28 @@ fn optimiser(cases: &mut Vec<Case>) {
 fn loss(cases: &mut Vec<Case>) {
     for vocabulary in [1, 3, 63, 65, 255, 256, 257, 2049, 32_003] {
         for (rows, first_row) in [(1, 0), (5, 2)] {
-            for gradient in [false, true] {
+            for gradient in [Gradient::None, Gradient::OfMean, Gradient::OfSum(16.0)] {
                 let mut b = CaseBuilder::new(vocabulary as u32);
                 let targets: Vec<u32> = (0..first_row + rows).map(|i| if i % 3 == 1 { NONE } else { b.below(vocabulary) as u32 }).collect();
                 let (targets, step) = (b.words(&targets), b.step(9, 0.125, 0));
                 let (logits, losses) = (b.floats(rows * vocabulary, 30.0), b.noisy_output(first_row + rows));
                 b.output(logits, rows * vocabulary);
                 let op = cross_entropy(targets, step, logits, losses, first_row, rows, vocabulary, gradient);
-                let name = format!("{rows} rows of {vocabulary} from row {first_row}, gradient {gradient}");
+                let name = format!("{rows} rows of {vocabulary} from row {first_row}, gradient {gradient:?}");
                 cases.push(b.finish(name, SUMMED, op));
             }
         }
     }
     // A run that diverges must not look well on any device.
     for vocabulary in [3, 300] {
-        for (value, gradient) in [(f32::NAN, false), (f32::NAN, true), (f32::INFINITY, false)] {
+        for (value, gradient) in [(f32::NAN, Gradient::None), (f32::NAN, Gradient::OfMean), (f32::INFINITY, Gradient::None)] {
             let mut b = CaseBuilder::new(vocabulary as u32);
             let mut values: Vec<f32> = (0..vocabulary).map(|i| (i % 5) as f32).collect();
             values[1] = value;
             let (targets, step, logits, losses) = (b.words(&[2]), b.step(1, 1.0, 0), b.given(&values), b.noisy_output(1));
             b.output(logits, vocabulary);
             let op = cross_entropy(targets, step, logits, losses, 0, 1, vocabulary, gradient);
-            cases.push(b.finish(format!("1 row of {vocabulary} with {value}, gradient {gradient}"), SUMMED, op));
+            cases.push(b.finish(format!("1 row of {vocabulary} with {value}, gradient {gradient:?}"), SUMMED, op));
         }
     }
     for capacity in [1, 63, 65, 1000] {

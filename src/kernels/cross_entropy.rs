@@ -21,10 +21,22 @@ struct Params {
     first_row: u32,
     gradient: u32,
     rows: u32,
+    loss_scale: f32,
+}
+
+/// Whose gradient the logits become.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Gradient {
+    /// They stay what they are.
+    None,
+    /// That of the mean over the step's targets.
+    OfMean,
+    /// That of the sum over them, times this: large enough for f16. The update divides; see [`super::clip`].
+    OfSum(f32),
 }
 
 /// `losses[first_row + i] = logsumexp(logits[i]) - logits[i, target]`; with `gradient`, logits become
-/// (softmax(logits) - onehot(target)) / targets of the step. logits: [rows, vocabulary]; targets and losses by `first_row + i`.
+/// (softmax(logits) - onehot(target)) times [`Gradient`]'s factor. logits: [rows, vocabulary]; targets and losses by `first_row + i`.
 pub fn cross_entropy(
     targets: View,
     step: View,
@@ -33,9 +45,15 @@ pub fn cross_entropy(
     first_row: usize,
     rows: usize,
     vocabulary: usize,
-    gradient: bool,
+    gradient: Gradient,
 ) -> Op {
-    let params = Params { vocabulary: vocabulary as u32, first_row: first_row as u32, gradient: gradient.into(), rows: rows as u32 };
+    let (gradient, loss_scale) = match gradient {
+        Gradient::None => (false, 0.0),
+        Gradient::OfMean => (true, 0.0),
+        Gradient::OfSum(scale) => (true, scale),
+    };
+    let params =
+        Params { vocabulary: vocabulary as u32, first_row: first_row as u32, gradient: gradient.into(), rows: rows as u32, loss_scale };
     op(&KERNEL, vec![targets, step, logits, losses], params, [rows as u32, 1, 1], 10 * rows * vocabulary)
 }
 
@@ -44,10 +62,11 @@ fn run(call: &mut Call<'_>) {
     let (targets, step) = (call.words(0), call.read(1));
     let (logits, losses) = (call.write(2), call.write(3));
     let (width, first) = (p.vocabulary as usize, p.first_row as usize);
+    let scale = if p.loss_scale == 0.0 { step[inputs::INVERSE_TARGETS] } else { p.loss_scale };
     let losses = Shared(losses[first..first + p.rows as usize].as_mut_ptr());
     logits[..p.rows as usize * width].par_chunks_mut(width).enumerate().for_each(|(i, row)| {
         let target = targets.get(first + i).copied().filter(|t| *t < p.vocabulary);
-        let loss = vectorised(|| row_loss(row, target, (p.gradient != 0).then_some(step[inputs::INVERSE_TARGETS])));
+        let loss = vectorised(|| row_loss(row, target, (p.gradient != 0).then_some(scale)));
         // SAFETY: one task a row.
         unsafe { losses.slice(i, 1)[0] = loss };
     });

@@ -1,8 +1,8 @@
 //! What the matrix products are tried with; see [`super::cases`].
 
 use super::Format;
-use super::cases::{Case, CaseBuilder, SUMMED};
-use super::matmul::{Diagonal, MatMul, Matrix};
+use super::cases::{Case, CaseBuilder, IN_HALF, SUMMED};
+use super::matmul::{Diagonal, MatMul, Matrix, in_half};
 use crate::device::View;
 
 /// How a product's matrices lie: x W^T, g W, g^T x.
@@ -64,6 +64,39 @@ pub(super) fn matmuls(cases: &mut Vec<Case>) {
     matmuls_inside(cases);
     matmuls_with_diagonal(cases);
     matmuls_of_blocks(cases);
+    matmuls_in_half(cases);
+}
+
+/// Factors rounded to f16: beyond its range, and below its normal numbers, too.
+fn matmuls_in_half(cases: &mut Vec<Case>) {
+    for ([m, n, k], scale) in [([1, 1, 1], 1.0), ([7, 65, 63], 1.0), ([65, 127, 64], 1e-5), ([130, 129, 33], 3e-8), ([127, 130, 17], 2e5)] {
+        for layout in Product::ALL {
+            for format in Format::ALL {
+                let mut b = CaseBuilder::new((m * 31 + n * 7 + k) as u32);
+                let (a, w) = (b.floats(m * k, scale), b.weight(n * k, format));
+                let (left, right) = layout.matrices(a, w, m, n, k);
+                let (residual, c) = (b.floats(m * n, scale), b.noisy_output(m * n));
+                let blocks = 3.min(n).min(k);
+                let (block_n, block_k) = (n.div_ceil(blocks), k.div_ceil(blocks));
+                let columns_are_outputs = layout == Product::Forward;
+                let (block_in, block_out) = if columns_are_outputs { (block_k, block_n) } else { (block_n, block_k) };
+                let view = b.floats(blocks * block_in * block_out, 1.0);
+                let diagonal = Diagonal { view, block_in, block_out, first_output: 0, columns_are_outputs };
+                // Of few rows none is rounded.
+                let product = MatMul {
+                    format,
+                    diagonal: (layout != Product::WeightGradient).then_some(diagonal),
+                    residual: Some(residual),
+                    ..MatMul::new(m, n, k, left, right, Matrix::rows(c, n))
+                };
+                let mut op = product.op();
+                in_half(&mut op);
+                // A driver may multiply with the scale and add D in one rounding.
+                let tolerance = if matches!(format, Format::Int8 | Format::Nf4) { IN_HALF } else { SUMMED };
+                cases.push(b.finish(format!("{m} x {n} x {k} in f16, {layout:?}, {format:?}, to {scale}"), tolerance, op));
+            }
+        }
+    }
 }
 
 /// Matrices that are columns of wider ones, as the parts of a fused projection are.

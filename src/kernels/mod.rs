@@ -27,6 +27,7 @@ pub mod loss_sum;
 pub mod magnitude_grad;
 pub mod matmul;
 mod matmul_cases;
+pub mod narrow;
 pub mod rms_norm;
 pub mod rms_norm_grad;
 pub mod rms_norm_weight_grad;
@@ -36,6 +37,8 @@ pub mod scatter_rows;
 pub mod sum_squares;
 mod vector;
 pub mod weight_norm;
+pub mod widen;
+mod width_cases;
 
 pub use activation::Activation;
 pub use format::{Format, NF4};
@@ -99,9 +102,11 @@ pub static ALL: &[&Kernel] = &[
     &loss_sum::KERNEL,
     &magnitude_grad::KERNEL,
     &matmul::KERNEL,
+    &matmul::COOPERATIVE,
     &matmul::SUBGROUP,
     &matmul::VECTOR,
     &matmul::WIDE,
+    &narrow::KERNEL,
     &rms_norm::KERNEL,
     &rms_norm_grad::KERNEL,
     &rms_norm_weight_grad::KERNEL,
@@ -110,6 +115,7 @@ pub static ALL: &[&Kernel] = &[
     &scatter_rows::KERNEL,
     &sum_squares::KERNEL,
     &weight_norm::KERNEL,
+    &widen::KERNEL,
 ];
 
 /// Workgroups along one dimension; WebGPU allows no more.

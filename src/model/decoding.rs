@@ -3,7 +3,7 @@
 use super::inputs::{Inputs, Scalars, step_words};
 use super::linear::Adapter;
 use super::weights::Weights;
-use super::{Cache, Graph, ModelConfig};
+use super::{Activations, Cache, Graph, ModelConfig};
 use crate::device::{Category, Layout, Plan, PlanBuilder, Session, View};
 use crate::error::{Error, Result};
 use crate::kernels::NONE;
@@ -43,7 +43,17 @@ impl Decoding {
     pub fn lay(&self, config: &ModelConfig, weights: &Weights, adapter: &dyn Adapter) -> [Plan; 2] {
         [PIECE, 1].map(|seq| {
             let mut plan = PlanBuilder::new(format!("decode {seq}"));
-            let graph = Graph { config, weights, adapter, inputs: self.inputs, rows: 1, seq };
+            let graph = Graph {
+                config,
+                weights,
+                adapter,
+                inputs: self.inputs,
+                rows: 1,
+                seq,
+                activations: Activations::F32,
+                recompute: false,
+                loss_scale: None,
+            };
             let cache = Cache { layers: &self.layers, places: self.places, capacity: self.capacity };
             let forward = graph.forward(&mut plan, Some(&cache));
             plan.only_above(Some(0));

@@ -6,7 +6,7 @@
 use super::layers::Graph;
 use super::linear::Into;
 use crate::device::{Category, Layout, PlanBuilder, View};
-use crate::kernels::cross_entropy::cross_entropy;
+use crate::kernels::cross_entropy::{Gradient, cross_entropy};
 use crate::kernels::fill::fill;
 use crate::kernels::gather_rows::gather_rows;
 use crate::kernels::loss_sum::loss_sum;
@@ -37,6 +37,11 @@ impl Graph<'_> {
         if let Some(dh) = dh {
             plan.push(fill(dh, tokens * hidden, 0.0));
         }
+        let wanted = match self.loss_scale {
+            _ if !gradient => Gradient::None,
+            None => Gradient::OfMean,
+            Some(scale) => Gradient::OfSum(scale),
+        };
         let rows = self.chunk_rows();
         for first in (0..tokens).step_by(rows) {
             let here = rows.min(tokens - first);
@@ -45,7 +50,7 @@ impl Graph<'_> {
             plan.push(gather_rows(inputs.target_rows, first, h, tokens, gathered, here, hidden));
             let logits = plan.workspace("logits", rows * head.rows);
             self.logits(plan, gathered, logits, here);
-            plan.push(cross_entropy(inputs.targets, inputs.step, logits, losses, first, here, head.rows, gradient));
+            plan.push(cross_entropy(inputs.targets, inputs.step, logits, losses, first, here, head.rows, wanted));
             if let Some(dh) = dh {
                 let scattered = plan.workspace("d gathered", rows * hidden);
                 self.logits_grad(plan, gathered, logits, scattered, here);

@@ -2,6 +2,7 @@
 
 use super::ModelConfig;
 use super::inputs::Inputs;
+use super::kept::{Activations, Kept};
 use super::linear::{Adapter, Into, Saved};
 use super::weights::{Layer, Linear, Vector, Weights};
 use crate::device::{Op, PlanBuilder, View};
@@ -32,6 +33,12 @@ pub struct Graph<'a> {
     pub rows: usize,
     /// Tokens of a sequence.
     pub seq: usize,
+    /// How what the backward pass reads is held until then.
+    pub activations: Activations,
+    /// Whether the backward pass runs each layer forward once more: only the layers' inputs are worth keeping.
+    pub recompute: bool,
+    /// Where gradients are sums over targets times this, and not means.
+    pub loss_scale: Option<f32>,
 }
 
 /// Keys and values of the tokens decoded so far, one pair a layer: [capacity + 1, kv_heads, head_dim].
@@ -45,21 +52,21 @@ pub struct Cache<'a> {
 }
 
 /// What one layer keeps for its backward pass. [tokens, width] each.
-struct Kept {
-    x: View,
+struct Remains {
+    x: Kept,
     /// Before norm and rotation where there is a norm; after rotation otherwise.
-    q: View,
-    k: View,
-    v: View,
+    q: Kept,
+    k: Kept,
+    v: Kept,
     stats: View,
-    attended: View,
+    attended: Kept,
     /// Attention's output before the norm behind it.
-    attention_out: Option<View>,
-    middle: View,
-    gate: View,
-    up: View,
+    attention_out: Option<Kept>,
+    middle: Kept,
+    gate: Kept,
+    up: Kept,
     /// The feed-forward half's output before the norm behind it.
-    mlp_out: Option<View>,
+    mlp_out: Option<Kept>,
     /// By the adapter, for each linear layer in the order of the forward pass.
     adapter: Vec<Saved>,
 }
@@ -68,7 +75,7 @@ struct Kept {
 pub struct Forward {
     /// Output of the last layer, [tokens, hidden].
     pub y: View,
-    layers: Vec<Kept>,
+    layers: Vec<Remains>,
 }
 
 impl Graph<'_> {
@@ -126,7 +133,11 @@ impl Graph<'_> {
         let mut x = self.embed(plan);
         let mut layers = Vec::with_capacity(self.weights.layers.len());
         for (i, layer) in self.weights.layers.iter().enumerate() {
-            let (kept, y) = self.layer(plan, i, layer, x, cache);
+            let (mut kept, y) = self.layer(plan, i, layer, x, cache);
+            if self.recompute {
+                // The layer has to see what it saw.
+                kept.x = Kept::Whole(x);
+            }
             layers.push(kept);
             x = y;
         }
@@ -233,7 +244,7 @@ impl Graph<'_> {
         x
     }
 
-    fn layer(&self, plan: &mut PlanBuilder, index: usize, layer: &Layer, x: View, cache: Option<&Cache<'_>>) -> (Kept, View) {
+    fn layer(&self, plan: &mut PlanBuilder, index: usize, layer: &Layer, x: View, cache: Option<&Cache<'_>>) -> (Remains, View) {
         let (c, tokens) = (self.config, self.tokens());
         let (heads, kv_heads) = (c.num_attention_heads, c.num_key_value_heads);
         let norms = layer.qk_norm.as_ref();
@@ -242,8 +253,9 @@ impl Graph<'_> {
         let mut adapter = Vec::new();
         let (q_width, kv_width) = (heads * c.head_dim, kv_heads * c.head_dim);
         let [q, k, v] = self.projected(plan, &layer.qkv, h, [q_width, kv_width, kv_width], &mut adapter);
-        let q_at = self.positioned(plan, table, q, heads, norms.map(|n| &n.0));
-        let k_at = self.positioned(plan, table, k, kv_heads, norms.map(|n| &n.1));
+        let (q_kept, q_at) = self.seen(plan, table, q, heads, norms.map(|n| &n.0));
+        let (k_kept, k_at) = self.seen(plan, table, k, kv_heads, norms.map(|n| &n.1));
+        let v_kept = Kept::rounded(plan, v, tokens * kv_width, self.activations);
         let attended = plan.activation("attended", tokens * q_width);
         let stats = plan.activation("attention stats", 2 * tokens * heads);
         let (keys, values, seen) = match cache {
@@ -264,7 +276,33 @@ impl Graph<'_> {
         let act = self.activated(plan, gate, up);
         let (y, mlp_out, kept_down) = self.joined(plan, &layer.down, layer.norm_behind_mlp.as_ref(), act, middle);
         adapter.push(kept_down);
-        (Kept { x, q, k, v, stats, attended, attention_out, middle, gate, up, mlp_out, adapter }, y)
+        let mut keep = |x: View, width: usize| Kept::new(plan, x, tokens * width, self.activations);
+        let remains = Remains {
+            x: keep(x, c.hidden_size),
+            q: q_kept,
+            k: k_kept,
+            v: v_kept,
+            stats,
+            attended: keep(attended, q_width),
+            attention_out: attention_out.map(|out| keep(out, c.hidden_size)),
+            middle: keep(middle, c.hidden_size),
+            gate: keep(gate, c.intermediate_size),
+            up: keep(up, c.intermediate_size),
+            mlp_out: mlp_out.map(|out| keep(out, c.hidden_size)),
+            adapter,
+        };
+        (remains, y)
+    }
+
+    /// Queries or keys as attention reads them, and what is kept of them.
+    fn seen(&self, plan: &mut PlanBuilder, table: View, x: View, heads: usize, norm: Option<&Vector>) -> (Kept, View) {
+        let count = self.tokens() * heads * self.config.head_dim;
+        if norm.is_some() {
+            let kept = Kept::rounded(plan, x, count, self.activations);
+            return (kept, self.positioned(plan, table, x, heads, norm));
+        }
+        let at = self.positioned(plan, table, x, heads, norm);
+        (Kept::rounded(plan, at, count, self.activations), at)
     }
 
     fn activated(&self, plan: &mut PlanBuilder, gate: View, up: View) -> View {
@@ -274,13 +312,13 @@ impl Graph<'_> {
         act
     }
 
-    /// Lays out the backward pass. `dx` holds the gradient of [`Forward::y`] and is worked on in place. With `recompute`, only
-    /// the layers' inputs were worth keeping: each layer runs forward once more before it runs backward.
-    pub fn backward(&self, plan: &mut PlanBuilder, forward: Forward, dx: View, recompute: bool) {
+    /// Lays out the backward pass. `dx` holds the gradient of [`Forward::y`] and is worked on in place.
+    pub fn backward(&self, plan: &mut PlanBuilder, forward: Forward, dx: View) {
         let embed_trains = self.weights.embed.pieces.iter().any(|p| p.grad.is_some());
         for (i, (layer, mut kept)) in self.weights.layers.iter().zip(forward.layers).enumerate().rev() {
-            if recompute {
-                kept = self.layer(plan, i, layer, kept.x, None).0;
+            if self.recompute {
+                let x = kept.x.open(plan);
+                kept = self.layer(plan, i, layer, x, None).0;
             }
             self.layer_grad(plan, i, layer, kept, dx, i > 0 || embed_trains);
         }
@@ -295,7 +333,7 @@ impl Graph<'_> {
     }
 
     /// `below`: whether anything below this layer wants a gradient.
-    fn layer_grad(&self, plan: &mut PlanBuilder, index: usize, layer: &Layer, kept: Kept, dx: View, below: bool) {
+    fn layer_grad(&self, plan: &mut PlanBuilder, index: usize, layer: &Layer, kept: Remains, dx: View, below: bool) {
         let (c, tokens) = (self.config, self.tokens());
         let (heads, kv_heads, hidden) = (c.num_attention_heads, c.num_key_value_heads, c.hidden_size);
         let (q_width, kv_width) = (tokens * heads * c.head_dim, tokens * kv_heads * c.head_dim);
@@ -304,49 +342,54 @@ impl Graph<'_> {
         let into = |view| Some(Into { view, add: false });
 
         // Feed-forward half. `dx` is the gradient of its output and, through the residual, of its input.
-        let act = self.activated(plan, kept.gate, kept.up);
+        let (gate, up, middle) = (kept.gate.open(plan), kept.up.open(plan), kept.middle.open(plan));
+        let act = self.activated(plan, gate, up);
         let dact = plan.workspace("d activated", tokens * c.intermediate_size);
         let dout = self.unjoined(plan, layer.norm_behind_mlp.as_ref(), kept.mlp_out, dx);
         self.adapter.backward(plan, &layer.down, kept_down, act, dout, into(dact), tokens);
-        plan.push(glu_grad(c.activation, dact, kept.gate, kept.up, tokens * c.intermediate_size));
-        let (dgate, dup) = (kept.gate, kept.up);
-        let h = self.norm(plan, &layer.mlp_norm, kept.middle, "normed");
+        plan.push(glu_grad(c.activation, dact, gate, up, tokens * c.intermediate_size));
+        let (dgate, dup) = (gate, up);
+        let h = self.norm(plan, &layer.mlp_norm, middle, "normed");
         let dh = plan.workspace("d normed", tokens * hidden);
         self.projected_grad(plan, &layer.gate_up, h, [dgate, dup], [c.intermediate_size; 2], kept_gate_up, Some(dh));
-        self.norm_grad(plan, &layer.mlp_norm, kept.middle, dh, Into { view: dx, add: true }, tokens);
+        self.norm_grad(plan, &layer.mlp_norm, middle, dh, Into { view: dx, add: true }, tokens);
 
         // Attention half.
         let dattended = plan.workspace("d attended", q_width);
         let dout = self.unjoined(plan, layer.norm_behind_attention.as_ref(), kept.attention_out, dx);
-        self.adapter.backward(plan, &layer.o, kept_o, kept.attended, dout, into(dattended), tokens);
-        plan.push(attention_delta(kept.attended, dattended, kept.stats, tokens * heads, c.head_dim));
+        let attended = kept.attended.open(plan);
+        self.adapter.backward(plan, &layer.o, kept_o, attended, dout, into(dattended), tokens);
+        plan.push(attention_delta(attended, dattended, kept.stats, tokens * heads, c.head_dim));
         let norms = layer.qk_norm.as_ref();
         let (spans, table) = self.sight(index);
+        let (q_kept, k_kept, v) = (kept.q.open(plan), kept.k.open(plan), kept.v.open(plan));
         let (q, k) = match norms {
-            None => (kept.q, kept.k),
+            None => (q_kept, k_kept),
             Some((nq, nk)) => {
-                (self.positioned(plan, table, kept.q, heads, Some(nq)), self.positioned(plan, table, kept.k, kv_heads, Some(nk)))
+                (self.positioned(plan, table, q_kept, heads, Some(nq)), self.positioned(plan, table, k_kept, kv_heads, Some(nk)))
             }
         };
         let (dq, dk, dv) = (plan.workspace("dq", q_width), plan.workspace("dk", kv_width), plan.workspace("dv", kv_width));
         let attention = self.attention(self.seq);
-        plan.push(attention.grad_q(q, k, kept.v, dattended, kept.stats, spans, dq));
-        plan.push(attention.grad_kv(q, k, kept.v, dattended, kept.stats, spans, dk, dv));
-        let dq = self.unpositioned(plan, table, dq, kept.q, heads, norms.map(|n| &n.0));
-        let dk = self.unpositioned(plan, table, dk, kept.k, kv_heads, norms.map(|n| &n.1));
-        let h = self.norm(plan, &layer.input_norm, kept.x, "normed");
+        plan.push(attention.grad_q(q, k, v, dattended, kept.stats, spans, dq));
+        plan.push(attention.grad_kv(q, k, v, dattended, kept.stats, spans, dk, dv));
+        let dq = self.unpositioned(plan, table, dq, q_kept, heads, norms.map(|n| &n.0));
+        let dk = self.unpositioned(plan, table, dk, k_kept, kv_heads, norms.map(|n| &n.1));
+        let x = kept.x.open(plan);
+        let h = self.norm(plan, &layer.input_norm, x, "normed");
         let norm_trains = layer.input_norm.grad.is_some();
         let dh = (below || norm_trains).then(|| plan.workspace("d normed", tokens * hidden));
         let widths = [heads * c.head_dim, kv_heads * c.head_dim, kv_heads * c.head_dim];
         self.projected_grad(plan, &layer.qkv, h, [dq, dk, dv], widths, kept_qkv, dh);
         if let Some(dh) = dh {
-            self.norm_grad(plan, &layer.input_norm, kept.x, dh, Into { view: dx, add: true }, tokens);
+            self.norm_grad(plan, &layer.input_norm, x, dh, Into { view: dx, add: true }, tokens);
         }
     }
 
     /// Gradient of [`Self::joined`]'s linear layer's output, given that of the stream.
-    fn unjoined(&self, plan: &mut PlanBuilder, norm: Option<&Vector>, out: Option<View>, dy: View) -> View {
+    fn unjoined(&self, plan: &mut PlanBuilder, norm: Option<&Vector>, out: Option<Kept>, dy: View) -> View {
         let (Some(norm), Some(out)) = (norm, out) else { return dy };
+        let out = out.open(plan);
         let dout = plan.workspace("d before the norm", self.tokens() * norm.len);
         self.norm_grad(plan, norm, out, dy, Into { view: dout, add: false }, self.tokens());
         dout

@@ -7,6 +7,7 @@ use super::logs::LogKind;
 use super::schedule::ScheduleKind;
 use crate::data::{Columns, DataFiles, Format as DataFormat, Reading, TrainOn};
 use crate::kernels::Format;
+use crate::model::Activations;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -56,6 +57,16 @@ choice! {
         Drop = "drop",
         /// The run is refused.
         Error = "error",
+    }
+}
+
+choice! {
+    /// In how many bits products compute.
+    MixedPrecision {
+        /// In 32.
+        No = "no",
+        /// Factors in 16 (IEEE), sums in 32.
+        Fp16 = "fp16",
     }
 }
 
@@ -204,6 +215,10 @@ pub struct RunConfig {
     /// Recomputes activations in the backward pass: less memory, more time, the same numbers. Where it is absent they are recomputed
     /// if keeping them does not fit; see [`super::resolve::program`].
     pub gradient_checkpointing: Option<bool>,
+    /// In how many bits the products of a training step compute.
+    pub mixed_precision: MixedPrecision,
+    /// How activations wait for the backward pass.
+    pub activations: Activations,
     /// The most memory that the run may take on its device.
     pub memory: Option<Budget>,
     /// `auto`, `cpu`, `gpu`, a device's number or part of its name.
@@ -270,6 +285,8 @@ impl Default for RunConfig {
             sample_every: None,
             sample_tokens: 48,
             gradient_checkpointing: None,
+            mixed_precision: MixedPrecision::No,
+            activations: Activations::F32,
             memory: None,
             device: "auto".into(),
             threads: None,
@@ -281,7 +298,7 @@ impl Default for RunConfig {
 /// What a checkpoint depends on: a resume with another value would go on with something else.
 ///
 /// The rest (rates, lengths of the run, evaluation, device) may change between sittings.
-const FIXED_KEYS: [&str; 30] = [
+const FIXED_KEYS: [&str; 32] = [
     "model",
     "data",
     "split",
@@ -312,10 +329,13 @@ const FIXED_KEYS: [&str; 30] = [
     "no_shuffle",
     "seed",
     "eval_split",
+    "activations",
+    "mixed_precision",
 ];
 
 /// Those of them that came later: they count where they are not left alone, so that checkpoints of older versions still resume.
-const LATER_KEYS: [&str; 7] = ["split", "data_format", "columns", "chat_template", "train_on", "dora", "init"];
+const LATER_KEYS: [&str; 9] =
+    ["activations", "mixed_precision", "split", "data_format", "columns", "chat_template", "train_on", "dora", "init"];
 
 impl RunConfig {
     /// Whether the rows are taken in a seeded random order.

@@ -55,7 +55,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         "evaluation and checkpoints",
         &["eval_data", "eval_split", "eval_every", "patience", "save_every", "log", "sample_prompt", "sample_every", "sample_tokens"],
     ),
-    ("the machine", &["gradient_checkpointing", "memory", "device", "threads"]),
+    ("the machine", &["gradient_checkpointing", "mixed_precision", "activations", "memory", "device", "threads"]),
 ];
 
 /// Every key of `run.toml`.

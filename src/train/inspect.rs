@@ -5,6 +5,7 @@ use super::{resolve, state};
 use crate::adapter::change::Cells;
 use crate::adapter::{AdapterFile, Kind, diablo, lora, pissa};
 use crate::error::{Error, Result};
+use crate::kernels::inputs;
 use crate::model::weights::Site;
 
 /// Cells along a side where the method has no blocks of its own.
@@ -155,6 +156,10 @@ impl Trainer {
         for t in self.program.arena.tensors.iter().filter(|t| t.name == name) {
             values.extend(&self.session.read_f32(t.value).await?[..t.len]);
             gradients.extend(&self.session.read_f32(t.grad).await?[..t.len]);
+        }
+        if let Some(loss_scale) = self.program.loss_scale {
+            let step = self.session.read_f32(self.program.inputs.step).await?;
+            gradients.iter_mut().for_each(|g| *g *= step[inputs::INVERSE_TARGETS] / loss_scale);
         }
         if values.is_empty() {
             return Err(Error::usage(format!("{name} does not train ({})", resolve::describe(&self.spec)), ""));

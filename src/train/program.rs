@@ -7,10 +7,11 @@ use crate::error::{Error, Result};
 use crate::kernels::adamw::{AdamW, adamw};
 use crate::kernels::clip::clip;
 use crate::kernels::fill::fill;
+use crate::kernels::matmul::in_half;
 use crate::kernels::sum_squares::{PARTIALS, sum_squares};
 use crate::kernels::{Format, METRIC_WORDS};
 use crate::model::decoding::{Decoding, PIECE};
-use crate::model::{Arena, Graph, Inputs, ModelConfig, Weights};
+use crate::model::{Activations, Arena, Graph, Inputs, ModelConfig, Weights};
 use std::collections::HashMap;
 
 /// What a run's plans depend on, apart from model and adapter.
@@ -24,12 +25,26 @@ pub struct Shape {
     pub trains: bool,
     /// Whether layers run forward again in the backward pass instead of keeping their activations.
     pub recompute: bool,
+    /// How activations that are kept wait for the backward pass.
+    pub activations: Activations,
+    /// Whether the products of a training step round their factors to f16.
+    pub half: bool,
     /// The optimiser's settings.
     pub adamw: AdamW,
     /// Gradients are scaled down to this norm; 0: never.
     pub max_grad_norm: f32,
     /// Tokens of the texts that the model writes between steps; 0: it writes none.
     pub writes: usize,
+}
+
+/// What gradients are multiplied with where products take f16: torch.amp begins with 65,536 for the mean over a step, which is this for
+/// the sum over 4,096 targets.
+const LOSS_SCALE: f32 = 16.0;
+
+impl Shape {
+    fn loss_scale(&self) -> Option<f32> {
+        self.half.then_some(LOSS_SCALE)
+    }
 }
 
 /// Buffers and plans of a run.
@@ -60,6 +75,8 @@ pub struct Program {
     pub begin_loss: usize,
     /// Continues a text with the weights as they are, where [`Shape::writes`] asks for it.
     pub decoding: Option<Decoding>,
+    /// Gradients in the arena are sums over targets times this, where there is one, and not means.
+    pub loss_scale: Option<f32>,
 }
 
 impl Program {
@@ -102,6 +119,7 @@ impl Program {
             loss: Vec::new(),
             begin_loss: 0,
             decoding: None,
+            loss_scale: shape.loss_scale(),
         };
         program.begin_loss = program.add(program.lay_begin(false));
         program.begin = program.add(program.lay_begin(true));
@@ -162,7 +180,14 @@ impl Program {
         for (i, segment) in segments.iter().enumerate() {
             plan.push(sum_squares(segment.gradients(), segment.len, partials, i * PARTIALS));
         }
-        plan.push(clip(partials, segments.len() * PARTIALS, self.inputs.metrics, shape.max_grad_norm));
+        plan.push(clip(
+            partials,
+            segments.len() * PARTIALS,
+            self.inputs.step,
+            self.inputs.metrics,
+            shape.max_grad_norm,
+            shape.loss_scale(),
+        ));
         for s in segments {
             let (step, metrics) = (self.inputs.step, self.inputs.metrics);
             plan.push(adamw(step, metrics, s.gradients(), s.values(), s.first(), s.second(), s.len, AdamW { rate: s.rate, ..shape.adamw }));
@@ -173,17 +198,32 @@ impl Program {
     fn graph<'a>(&'a self, config: &'a ModelConfig, rows: usize, seq: usize, adapter: &'a Installed) -> Graph<'a> {
         let mut inputs = self.inputs;
         inputs.groups.groups = rows * seq;
-        Graph { config, weights: &self.weights, adapter, inputs, rows, seq }
+        Graph {
+            config,
+            weights: &self.weights,
+            adapter,
+            inputs,
+            rows,
+            seq,
+            activations: Activations::F32,
+            recompute: false,
+            loss_scale: None,
+        }
     }
 
     fn lay_train(&self, config: &ModelConfig, shape: &Shape, seq: usize) -> Plan {
         let mut plan = PlanBuilder::new(format!("train {} x {seq}", shape.batch_size));
         let graph = self.graph(config, shape.batch_size, seq, &self.adapter);
+        let graph = Graph { activations: shape.activations, recompute: shape.recompute, loss_scale: shape.loss_scale(), ..graph };
         let forward = graph.forward(&mut plan, None);
         if let Some(dx) = graph.loss(&mut plan, forward.y, true) {
-            graph.backward(&mut plan, forward, dx, shape.recompute);
+            graph.backward(&mut plan, forward, dx);
         }
-        plan.finish()
+        let mut plan = plan.finish();
+        if shape.half {
+            plan.ops.iter_mut().for_each(in_half);
+        }
+        plan
     }
 
     fn lay_loss(&self, config: &ModelConfig, shape: &Shape, seq: usize) -> Plan {

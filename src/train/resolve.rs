@@ -1,6 +1,6 @@
 //! From a run's options to what is laid out: the adapter, and the shape of its plans.
 
-use super::config::{Init, Method, RunConfig};
+use super::config::{Init, Method, MixedPrecision, RunConfig};
 use super::program::{Program, Shape};
 use crate::adapter::{AdapterFile, Kind, Spec, choose};
 use crate::device::{Category, Limits, human_bytes};
@@ -108,6 +108,8 @@ pub fn shape(run: &RunConfig, buckets: Vec<usize>, writes: usize) -> Shape {
         buckets,
         trains: true,
         recompute: run.gradient_checkpointing.unwrap_or(false),
+        activations: run.activations,
+        half: run.mixed_precision == MixedPrecision::Fp16,
         adamw: AdamW {
             beta1: run.beta1 as f32,
             beta2: run.beta2 as f32,

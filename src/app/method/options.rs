@@ -279,12 +279,32 @@ fn more(ui: &mut Ui, shared: &mut Shared) {
             });
         },
     );
+    field(
+        ui,
+        "Kept as",
+        "How activations wait for the backward pass: bf16 takes half the memory and rounds the gradients a little",
+        |ui| one_of(ui, "kept", &mut run.activations),
+    );
+    field(ui, "Products", "fp16 takes their factors in 16 bits and adds up in 32: faster where the device has matrix units", |ui| {
+        one_of(ui, "products", &mut run.mixed_precision);
+    });
     ui.checkbox(&mut run.packing, "Pack short rows")
         .on_hover_text("Several rows share a sequence, each seeing itself alone: nothing is padded");
     let mut shuffled = run.shuffle();
     if ui.checkbox(&mut shuffled, "Shuffle rows").changed() {
         run.no_shuffle = !shuffled;
     }
+}
+
+/// One word of an option's.
+fn one_of<T: Choice + PartialEq + ToString>(ui: &mut Ui, id: &str, value: &mut T) {
+    ComboBox::from_id_salt(id).selected_text(value.to_string()).width(100.0).show_ui(ui, |ui| {
+        for word in T::WORDS {
+            if let Some(choice) = T::from_word(word) {
+                ui.selectable_value(value, choice, *word);
+            }
+        }
+    });
 }
 
 /// GiB; none is no bound.

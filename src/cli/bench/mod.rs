@@ -13,8 +13,8 @@ use crate::adapter::{Spec, choose};
 use crate::bench::StepCase;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::model::ModelConfig;
-use crate::train::config::{Method, WeightsFormat};
+use crate::model::{Activations, ModelConfig};
+use crate::train::config::{Method, MixedPrecision, WeightsFormat};
 use against::Earlier;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -74,6 +74,12 @@ pub struct Args {
     /// Recompute activations in the backward pass
     #[arg(long)]
     gradient_checkpointing: bool,
+    /// In how many bits products compute: no (32) or fp16 (factors in 16, sums in 32)
+    #[arg(long, value_parser = word::<MixedPrecision>(), default_value = "no", hide_possible_values = true)]
+    mixed_precision: MixedPrecision,
+    /// How activations wait for the backward pass: f32 or bf16
+    #[arg(long, value_parser = word::<Activations>(), default_value = "f32", hide_possible_values = true)]
+    activations: Activations,
     /// Rows of a step
     #[arg(long, value_name = "B", default_value_t = 1)]
     batch_size: usize,
@@ -127,6 +133,8 @@ impl Args {
             spec,
             weights: self.weights.map(Into::into),
             recompute: self.gradient_checkpointing,
+            activations: self.activations,
+            half: self.mixed_precision == MixedPrecision::Fp16,
             rows: self.batch_size,
             seq: self.seq_len,
             update: true,

@@ -8,6 +8,7 @@ use crate::cli::output::{grouped, table};
 use crate::device::{Device, human_bytes};
 use crate::error::Result;
 use crate::files::atomic_write_bytes;
+use crate::model::Activations;
 use crate::train::resolve::describe;
 use serde_json::{Map, Value, json};
 
@@ -25,7 +26,15 @@ fn cases(args: &Args) -> Result<Vec<Named>> {
     }
     let small = shapes::named("tinystories-656k")?;
     let spec = args.diablo(&small)?;
-    let step = StepCase { weights: None, recompute: false, rows: 8, seq: 128, ..args.case(small, spec) };
+    let step = StepCase {
+        weights: None,
+        recompute: false,
+        activations: Activations::F32,
+        half: false,
+        rows: 8,
+        seq: 128,
+        ..args.case(small, spec)
+    };
     let large = shapes::named("smollm2-135m")?;
     let all = StepCase { config: large, spec: Spec::full(), rows: 1, update: false, ..step.clone() };
     Ok(vec![

@@ -39,6 +39,9 @@ pub struct AdapterReport {
     pub subgroup_sizes: [u32; 2],
     /// Matrix units through wgpu's experimental feature.
     pub cooperative_matrix: bool,
+    /// Whether it has the matrix units of [`crate::device::Needs::Matrices`].
+    #[serde(skip)]
+    pub(super) matrices: bool,
     /// GPU timestamps.
     pub timestamps: bool,
 }
@@ -66,6 +69,8 @@ impl AdapterReport {
 
     fn new(index: usize, adapter: &wgpu::Adapter) -> Self {
         let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+        let (subgroup_sizes, workgroup_bytes) =
+            ([info.subgroup_min_size, info.subgroup_max_size], limits.max_compute_workgroup_storage_size);
         Self {
             index,
             // Browsers may keep the name to themselves.
@@ -75,16 +80,26 @@ impl AdapterReport {
             driver: [info.driver, info.driver_info].join(" ").trim().to_string(),
             max_binding_bytes: limits.max_storage_buffer_binding_size,
             max_buffer_bytes: limits.max_buffer_size,
-            workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            workgroup_bytes,
             workgroup_invocations: limits.max_compute_invocations_per_workgroup,
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
             shader_f16: features.contains(Features::SHADER_F16),
             subgroup: features.contains(Features::SUBGROUP),
-            subgroup_sizes: [info.subgroup_min_size, info.subgroup_max_size],
+            subgroup_sizes,
             cooperative_matrix: features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
             timestamps: features.contains(Features::TIMESTAMP_QUERY),
+            matrices: features.contains(MATRICES) && subgroup_sizes == [32; 2] && workgroup_bytes >= 32 << 10 && multiplies_halves(adapter),
         }
     }
+}
+
+/// Whether the adapter multiplies 16 x 16 numbers of f16 into f32.
+fn multiplies_halves(adapter: &wgpu::Adapter) -> bool {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    adapter
+        .cooperative_matrix_properties()
+        .iter()
+        .any(|p| [p.m_size, p.n_size, p.k_size] == [16; 3] && p.ab_type == F16 && p.cr_type == F32)
 }
 
 fn kind(device_type: DeviceType) -> &'static str {
@@ -107,6 +122,9 @@ fn rank(kind: &str) -> Option<u8> {
         _ => None,
     }
 }
+
+/// What a kernel for matrix units uses.
+pub(super) const MATRICES: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(Features::SHADER_F16).union(Features::SUBGROUP);
 
 /// How long to wait for why a device refuses.
 #[cfg(not(target_arch = "wasm32"))]
@@ -200,12 +218,19 @@ impl Gpu {
 
     /// What diablo asks an adapter for: all its limits, and the features that its kernels know.
     pub fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
-        let wanted = Features::SHADER_F16 | Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::PIPELINE_CACHE;
+        let mut wanted = Features::SHADER_F16 | Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::PIPELINE_CACHE;
+        let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+        if AdapterReport::new(0, adapter).matrices {
+            wanted |= MATRICES;
+            // SAFETY: the one experimental feature is matrix units. One shader uses them, only where a run takes factors in f16, within
+            // bounds that it keeps itself, and only after its numbers were compared with another shader's.
+            experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+        }
         wgpu::DeviceDescriptor {
             label: Some("diablo"),
             required_features: adapter.features() & wanted,
             required_limits: adapter.limits(),
-            experimental_features: wgpu::ExperimentalFeatures::disabled(),
+            experimental_features,
             memory_hints: wgpu::MemoryHints::Performance,
             trace: wgpu::Trace::Off,
         }
@@ -365,6 +390,7 @@ mod tests {
             subgroup: false,
             subgroup_sizes: [4, 128],
             cooperative_matrix: false,
+            matrices: false,
             timestamps: false,
         }
     }

@@ -2,21 +2,15 @@
 //!
 //! On a GPU it is measured, once for each class of operations (layout, format, sizes by powers of two), and remembered: for the process,
 //! and natively in a file for the next one, by device, driver and version. All of them add up in the same order, so that the choice
-//! does not change results (`tests/kernels.rs` compares the bits).
+//! does not change results (`tests/kernels.rs` compares the bits), but for matrix units, whose order is their own: they are tried only where
+//! a run takes factors in f16.
 
 use super::super::kernel::{Kernel, Needs};
-use super::super::plan::{BufferId, Op, Plan, View};
+use super::super::plan::{Op, Plan};
 use super::adapters::Gpu;
-use super::session::{LoadedOp, Uniforms};
 use crate::error::Result;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use web_time::Instant;
-
-/// A measured run lasts at least so long, unless it is [`MOST`] operations.
-const LONG_ENOUGH: f64 = 0.002;
-const MOST: usize = 64;
-const TRIES: usize = 3;
 
 /// What was chosen so far: the kernel's name by class.
 #[derive(Default)]
@@ -32,6 +26,7 @@ impl Gpu {
             Needs::Subgroups(size) => {
                 self.report().subgroup_sizes == [size; 2] && self.device.features().contains(wgpu::Features::SUBGROUP)
             }
+            Needs::Matrices => self.report().matrices && self.device.features().contains(super::adapters::MATRICES),
         }
     }
 
@@ -75,59 +70,20 @@ impl Gpu {
         let others = (op.kernel.others)(op).into_iter().filter(|o| self.offers(o.kernel.needs));
         for candidate in std::iter::once(op.clone()).chain(others) {
             let kernel = candidate.kernel;
+            // What is experimental has to give the same first; a shader that is refused is no reason to stop.
+            if kernel.needs == Needs::Matrices && !self.agrees(op, &candidate).await.unwrap_or(false) {
+                continue;
+            }
+            // What is experimental has to give the same first; a shader that is refused is no reason to stop.
+            if kernel.needs == Needs::Matrices && !self.agrees(op, &candidate).await.unwrap_or(false) {
+                continue;
+            }
             let seconds = self.measured(candidate).await?;
             if seconds < best.0 {
                 best = (seconds, kernel);
             }
         }
         Ok(best.1)
-    }
-
-    /// Seconds of an operation on scratch memory.
-    pub(super) async fn measured(&self, op: Op) -> Result<f64> {
-        let words = |views: &[View], index: usize| {
-            let of = views.iter().filter(|v| v.buffer == BufferId::Transient(index));
-            of.map(|v| v.offset + v.len).max().unwrap_or(0)
-        };
-        let buffers: Vec<wgpu::Buffer> = (0..op.views.len())
-            .map(|i| {
-                self.device.create_buffer(&wgpu::BufferDescriptor {
-                    label: Some("measured"),
-                    size: (words(&op.views, i).max(64) * 4) as u64,
-                    usage: wgpu::BufferUsages::STORAGE,
-                    mapped_at_creation: false,
-                })
-            })
-            .collect();
-        let plan = Plan { ops: vec![op], ..Plan::default() };
-        let pipelines = self.pipelines.for_ops(self, plan.ops.iter()).await?;
-        let uniforms = Uniforms::new(self, &plan.ops);
-        let op = &plan.ops[0];
-        let place = uniforms.places().next().unwrap_or_default();
-        let loaded = LoadedOp::new(self, &pipelines, op, &uniforms, place, |view| match view.buffer {
-            BufferId::Transient(i) | BufferId::Persistent(i) => &buffers[i],
-        });
-        let run = async |count: usize| -> Result<f64> {
-            let begun = Instant::now();
-            let mut encoder = self.device.create_command_encoder(&Default::default());
-            {
-                let mut pass = encoder.begin_compute_pass(&Default::default());
-                (0..count).for_each(|_| loaded.dispatch(&mut pass));
-            }
-            self.queue.submit([encoder.finish()]);
-            self.idle().await?;
-            Ok(begun.elapsed().as_secs_f64())
-        };
-        run(1).await?;
-        let mut count = 1;
-        while count < MOST && run(count).await? < LONG_ENOUGH {
-            count *= 2;
-        }
-        let mut best = f64::INFINITY;
-        for _ in 0..TRIES {
-            best = best.min(run(count).await? / count as f64);
-        }
-        Ok(best)
     }
 }
 
@@ -182,6 +138,7 @@ mod remembered {
 mod tests {
     use super::*;
     use crate::device::Device;
+    use crate::device::plan::{BufferId, View};
     use crate::kernels::matmul::{MatMul, Matrix};
 
     fn product(m: usize, n: usize, k: usize) -> Op {

@@ -6,6 +6,7 @@ mod choice;
 #[cfg(not(target_arch = "wasm32"))]
 mod kept;
 mod pipelines;
+mod scratch;
 mod session;
 #[cfg(not(target_arch = "wasm32"))]
 mod timing;

@@ -63,6 +63,42 @@ pub struct PendingRead {
     arrived: Arrival<std::result::Result<(), wgpu::BufferAsyncError>>,
 }
 
+impl PendingRead {
+    /// Asks for `size` bytes of a buffer.
+    pub(super) fn begin(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, size: u64) -> Self {
+        let staging = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("staging"),
+            size,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, size);
+        gpu.queue.submit([encoder.finish()]);
+        let arrived = Arrival::default();
+        let arrives = arrived.clone();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| arrives.set(result));
+        Self { staging, arrived }
+    }
+
+    /// What was asked for, waited for.
+    pub(super) async fn arrive(self, gpu: &Gpu) -> Result<Vec<u32>> {
+        gpu.idle().await?;
+        let result = self.arrived.wait().await;
+        self.words(gpu, result)
+    }
+
+    fn words(&self, gpu: &Gpu, result: std::result::Result<(), wgpu::BufferAsyncError>) -> Result<Vec<u32>> {
+        let broken = |cause: &dyn std::fmt::Display| {
+            let other = || Error::device(format!("{}: a read failed: {cause}", gpu.name()), "");
+            gpu.check().err().unwrap_or_else(other)
+        };
+        result.map_err(|e| broken(&e))?;
+        let range = self.staging.get_mapped_range(..).map_err(|e| broken(&e))?;
+        Ok(bytemuck::pod_collect_to_vec(&range))
+    }
+}
+
 /// Measured speed. Callbacks of finished submits only count; the clock is read where the host polls, since wgpu calls them there
 /// and several at a time.
 struct Pace {
@@ -234,27 +270,14 @@ impl GpuSession {
     pub fn request(&mut self, view: View) -> Result<PendingRead> {
         self.gpu.check()?;
         let (buffer, offset) = self.locate(view);
-        let size = view.len as u64 * 4;
-        let staging = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("staging"),
-            size,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, size);
-        self.gpu.queue.submit([encoder.finish()]);
-        let arrived = Arrival::default();
-        let arrives = arrived.clone();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| arrives.set(result));
-        Ok(PendingRead { staging, arrived })
+        Ok(PendingRead::begin(&self.gpu, buffer, offset, view.len as u64 * 4))
     }
 
     /// The words of a read, or the read back if it has not arrived.
     pub fn collect(&mut self, read: PendingRead) -> Result<std::result::Result<Vec<u32>, PendingRead>> {
         self.poll(false)?;
         match read.arrived.take() {
-            Some(result) => self.words(&read, result).map(Ok),
+            Some(result) => read.words(&self.gpu, result).map(Ok),
             None => Ok(Err(read)),
         }
     }
@@ -263,17 +286,7 @@ impl GpuSession {
     pub async fn finish(&mut self, read: PendingRead) -> Result<Vec<u32>> {
         self.poll(true)?;
         let result = read.arrived.wait().await;
-        self.words(&read, result)
-    }
-
-    fn words(&self, read: &PendingRead, result: std::result::Result<(), wgpu::BufferAsyncError>) -> Result<Vec<u32>> {
-        let broken = |cause: &dyn std::fmt::Display| {
-            let other = || Error::device(format!("{}: a read failed: {cause}", self.gpu.name()), "");
-            self.gpu.check().err().unwrap_or_else(other)
-        };
-        result.map_err(|e| broken(&e))?;
-        let range = read.staging.get_mapped_range(..).map_err(|e| broken(&e))?;
-        Ok(bytemuck::pod_collect_to_vec(&range))
+        read.words(&self.gpu, result)
     }
 
     /// Waits until everything submitted is done.

@@ -1,0 +1,224 @@
+//! The product's CPU twin: tiles of C by the matrix library, and a plain loop for few rows.
+
+use super::{ACCUMULATE, ADD_BIAS, ADD_RESIDUAL, DIAGONAL_K_IS_OUTPUT, DIAGONAL_N_IS_OUTPUT, HALF, Params};
+use crate::device::Call;
+use crate::kernels::Format;
+use crate::kernels::vector::{Shared, vectorised};
+use rayon::prelude::*;
+use std::cell::RefCell;
+
+thread_local! {
+    /// A tile of the weight, widened and with its diagonal added.
+    static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A widened tile stays within the second-level cache.
+const PANEL_NUMBERS: usize = 64 * 1024;
+/// Work that is worth a task of its own, in multiply-adds.
+const TASK: usize = 1 << 20;
+
+/// Tiles of C are independent, so each is one task; the sum over k is never split, so the tiling does not change results.
+pub(super) fn run(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let format = Format::from_constant(call.constant("FORMAT"));
+    let half = call.constant(HALF) == 1;
+    let (a, b_words) = (call.read(0), call.words(1));
+    let rounded: Vec<f32>;
+    let a = if half {
+        rounded = a.iter().copied().map(half_of).collect();
+        &rounded
+    } else {
+        a
+    };
+    let (diagonal, bias, residual) = (call.read(2), call.read(3), call.read(4));
+    let c_slice = call.write(5);
+    let c = Shared(c_slice.as_mut_ptr());
+    let c_len = c_slice.len();
+    let [m, n, k, batch] = [p.m, p.n, p.k, p.batch].map(|x| x as usize);
+    let has_diagonal = p.flags & (DIAGONAL_N_IS_OUTPUT | DIAGONAL_K_IS_OUTPUT) != 0;
+    let panels = format != Format::F32 || has_diagonal || half;
+    let tile_n = if panels { (PANEL_NUMBERS / k.max(1)).clamp(16, 512) / 16 * 16 } else { 256 }.min(n).max(1);
+    let tile_m = (TASK / (tile_n * k).max(1)).next_multiple_of(32).max(256).min(m).max(1);
+    let (tiles_m, tiles_n) = (m.div_ceil(tile_m), n.div_ceil(tile_n));
+    let tile = |index: usize| {
+        let (b_index, rest) = (index / (tiles_m * tiles_n), index % (tiles_m * tiles_n));
+        let (i0, j0) = (rest / tiles_n * tile_m, rest % tiles_n * tile_n);
+        let left = |size: u32, limit: u32| (size as usize).min((limit as usize).saturating_sub(b_index * size as usize));
+        let (m, n, k) = (left(p.m, p.m_limit), left(p.n, p.n_limit), left(p.k, p.k_limit));
+        if i0 >= m || j0 >= n {
+            return;
+        }
+        let (rows, cols) = (tile_m.min(m - i0), tile_n.min(n - j0));
+        let c_at = p.c_offset as usize + b_index * p.c_batch as usize + i0 * p.c_row as usize + j0;
+        let keep = p.flags & (ACCUMULATE | ADD_BIAS | ADD_RESIDUAL) != 0;
+        if p.flags & (ADD_BIAS | ADD_RESIDUAL) != 0 {
+            for i in 0..rows {
+                let at = c_at + i * p.c_row as usize;
+                // SAFETY: this tile's own part of row i.
+                let row = unsafe { c.slice(at, cols) };
+                prefill(&p, row, bias, residual, at, j0);
+            }
+        }
+        let a_at = p.a_offset as usize + b_index * p.a_batch as usize + i0 * p.a_row as usize;
+        let b_at = p.b_offset as usize + b_index * p.b_batch as usize + j0 * p.b_col as usize;
+        let product = |b: *const f32, b_row: usize, b_col: usize| {
+            debug_assert!(rows == 0 || k == 0 || a_at + (rows - 1) * p.a_row as usize + (k - 1) * p.a_col as usize <= a.len());
+            assert!(c_at + (rows - 1) * p.c_row as usize + cols <= c_len, "matmul: C outside its view");
+            // SAFETY: strides and extents are those of matrices inside the views (checked for C above, for A and B by the plan's
+            // builder); tiles of C are disjoint.
+            unsafe {
+                gemm::gemm(
+                    rows,
+                    cols,
+                    k,
+                    c.0.add(c_at),
+                    1,
+                    p.c_row as isize,
+                    keep,
+                    a.as_ptr().add(a_at),
+                    p.a_col as isize,
+                    p.a_row as isize,
+                    b,
+                    b_col as isize,
+                    b_row as isize,
+                    1.0,
+                    p.alpha,
+                    false,
+                    false,
+                    false,
+                    gemm::Parallelism::None,
+                );
+            }
+        };
+        if !panels {
+            let b: &[f32] = bytemuck::cast_slice(b_words);
+            return product(b[b_at..].as_ptr(), p.b_row as usize, p.b_col as usize);
+        }
+        PANEL.with_borrow_mut(|panel| {
+            panel.resize(panel.len().max(k * cols), 0.0);
+            // Copy along whichever direction the weight lies in.
+            let along_k = p.b_row == 1;
+            let (lines, length, stride) = if along_k { (cols, k, p.b_col) } else { (k, cols, p.b_row) };
+            vectorised(|| {
+                for line in 0..lines {
+                    let out = &mut panel[line * length..(line + 1) * length];
+                    format.widen(b_words, b_at + line * stride as usize, out);
+                    if has_diagonal {
+                        let outputs_are_lines = along_k == (p.flags & DIAGONAL_N_IS_OUTPUT != 0);
+                        let first = if along_k { (j0 + line, 0) } else { (line, j0) };
+                        add_diagonal(&p, diagonal, out, first.0, first.1, outputs_are_lines);
+                    }
+                    if half {
+                        out.iter_mut().for_each(|x| *x = half_of(*x));
+                    }
+                }
+            });
+            if along_k { product(panel.as_ptr(), 1, k) } else { product(panel.as_ptr(), cols, 1) }
+        });
+    };
+    let tasks = batch * tiles_m * tiles_n;
+    if tasks > 1 && batch * m * n * k > TASK / 8 {
+        // Small matrices of a batch go several to a task.
+        let group = (TASK / 8 / (tile_m * tile_n * k).max(1)).max(1);
+        (0..tasks).into_par_iter().with_min_len(group).for_each(tile);
+    } else {
+        (0..tasks).for_each(tile);
+    }
+}
+
+/// As [`run`], a column at a time: the weight is read once and kept nowhere.
+pub(super) fn run_few_rows(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let format = Format::from_constant(call.constant("FORMAT"));
+    let (a, b_words) = (call.read(0), call.words(1));
+    let (diagonal, bias, residual) = (call.read(2), call.read(3), call.read(4));
+    let c_slice = call.write(5);
+    let (c, c_len) = (Shared(c_slice.as_mut_ptr()), c_slice.len());
+    let [m, n, k] = [p.m, p.n, p.k].map(|x| x as usize);
+    let has_diagonal = p.flags & DIAGONAL_N_IS_OUTPUT != 0;
+    let a_at = |row: usize, i: usize| p.a_offset as usize + row * p.a_row as usize + i * p.a_col as usize;
+    let rows: Vec<Vec<f32>> = (0..m).map(|row| (0..k).map(|i| a[a_at(row, i)]).collect()).collect();
+    let c_at = |row: usize, col: usize| p.c_offset as usize + row * p.c_row as usize + col;
+    assert!(m == 0 || n == 0 || c_at(m - 1, n - 1) < c_len, "matmul: C outside its view");
+    let column = |col: usize| {
+        PANEL.with_borrow_mut(|panel| {
+            panel.resize(panel.len().max(k), 0.0);
+            let at = p.b_offset as usize + col * p.b_col as usize;
+            let line = if format == Format::F32 && !has_diagonal {
+                &bytemuck::cast_slice(b_words)[at..at + k]
+            } else {
+                let line = &mut panel[..k];
+                format.widen(b_words, at, line);
+                if has_diagonal {
+                    add_diagonal(&p, diagonal, line, col, 0, true);
+                }
+                &*line
+            };
+            for (row, numbers) in rows.iter().enumerate() {
+                let at = c_at(row, col);
+                // SAFETY: columns belong to one task each, and the last place was checked above.
+                let out = unsafe { c.slice(at, 1) };
+                prefill(&p, out, bias, residual, at, col);
+                out[0] += p.alpha * dot(numbers, line);
+            }
+        });
+    };
+    let together = (TASK / 8 / (m * k).max(1)).max(1);
+    (0..n.div_ceil(together)).into_par_iter().for_each(|task| {
+        vectorised(|| (task * together..n.min((task + 1) * together)).for_each(column));
+    });
+}
+
+/// In 32 interleaved sums: a fixed order that keeps the processor's vector units busy.
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0f32; 32];
+    let (whole_a, rest_a) = a.as_chunks::<32>();
+    let (whole_b, rest_b) = b.as_chunks::<32>();
+    for (a, b) in whole_a.iter().zip(whole_b) {
+        for j in 0..32 {
+            lanes[j] += a[j] * b[j];
+        }
+    }
+    lanes.iter().sum::<f32>() + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f32>()
+}
+
+/// The nearest number of f16, the largest one where `x` lies beyond it; what is not finite stays what it is.
+fn half_of(x: f32) -> f32 {
+    if x.is_finite() { half::f16::from_f32(x.clamp(-65504.0, 65504.0)).to_f32() } else { x }
+}
+
+fn prefill(p: &Params, row: &mut [f32], bias: &[f32], residual: &[f32], at: usize, j0: usize) {
+    let base = p.bias_offset as usize + j0;
+    for (j, c) in row.iter_mut().enumerate() {
+        let mut value = if p.flags & ACCUMULATE != 0 { *c } else { 0.0 };
+        if p.flags & ADD_BIAS != 0 {
+            value += bias[base + j];
+        }
+        if p.flags & ADD_RESIDUAL != 0 {
+            value += residual[at + j];
+        }
+        *c = value;
+    }
+}
+
+/// Adds D's entries to one line of the weight: entries (line, first..) where lines are outputs, (first.., line) where they are inputs.
+fn add_diagonal(p: &Params, diagonal: &[f32], out: &mut [f32], line: usize, first: usize, line_is_output: bool) {
+    let (block_in, block_out) = (p.block_in as usize, p.block_out as usize);
+    if line_is_output {
+        let output = p.first_output as usize + line;
+        let begin = (output / block_out * block_in).max(first);
+        let end = ((output / block_out + 1) * block_in).min(first + out.len());
+        for input in begin..end {
+            out[input - first] += diagonal[input * block_out + output % block_out];
+        }
+    } else {
+        let input = line;
+        let first = p.first_output as usize + first;
+        let begin = (input / block_in * block_out).max(first);
+        let end = ((input / block_in + 1) * block_out).min(first + out.len());
+        for output in begin..end {
+            out[output - first] += diagonal[input * block_out + output % block_out];
+        }
+    }
+}

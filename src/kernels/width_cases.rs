@@ -1,0 +1,22 @@
+//! What rounding to bf16 and back is tried with; see [`super::cases`].
+
+use super::cases::{Case, CaseBuilder, SIZES};
+use super::narrow::{narrow, words};
+use super::widen::widen;
+
+/// In the middle between two numbers of bf16 (to even: down, up), next to the middle, at the end of the range, zeros.
+const EDGES: [u32; 9] = [0x3f80_8000, 0x3f81_8000, 0x3f80_8001, 0x3f80_7fff, 0x7f7f_0000, 0xff7f_7fff, 0, 0x8000_0000, 0x0080_8000];
+
+pub(super) fn widths(cases: &mut Vec<Case>) {
+    let mut b = CaseBuilder::new(1);
+    let (x, y) = (b.words(&EDGES), b.noisy_output(words(EDGES.len())));
+    cases.push(b.finish("edges", 0.0, narrow(x, y, EDGES.len())));
+    for count in SIZES {
+        let mut b = CaseBuilder::new(count as u32);
+        let (x, y) = (b.floats(count, 4.0), b.noisy_output(words(count)));
+        cases.push(b.finish(format!("count {count}"), 0.0, narrow(x, y, count)));
+        let mut b = CaseBuilder::new(count as u32);
+        let (x, y) = (b.floats(words(count), 4.0), b.noisy_output(count));
+        cases.push(b.finish(format!("count {count}"), 0.0, widen(x, y, count)));
+    }
+}

@@ -1,0 +1,61 @@
+//! How what the forward pass keeps waits for the backward pass.
+
+use crate::choice::choice;
+use crate::device::{PlanBuilder, View};
+use crate::kernels::narrow::{narrow, words};
+use crate::kernels::widen::widen;
+
+choice! {
+    /// How activations are held until the backward pass reads them.
+    Activations {
+        /// As they are.
+        F32 = "f32",
+        /// Rounded to bf16, which has the range of 32 bits: real checkpoints have activations beyond what f16 holds.
+        Bf16 = "bf16",
+    }
+}
+
+/// An activation between the passes.
+#[derive(Clone, Copy)]
+pub(super) enum Kept {
+    /// As it is.
+    Whole(View),
+    /// In bf16, and how many numbers.
+    Narrow(View, usize),
+}
+
+impl Kept {
+    /// Keeps `count` numbers. What the forward pass goes on with stays as it is.
+    pub fn new(plan: &mut PlanBuilder, x: View, count: usize, activations: Activations) -> Self {
+        match activations {
+            Activations::F32 => Self::Whole(x),
+            Activations::Bf16 => {
+                let y = plan.activation("kept in bf16", words(count));
+                plan.push(narrow(x, y, count));
+                Self::Narrow(y, count)
+            }
+        }
+    }
+
+    /// As [`Self::new`], and the forward pass goes on with what is kept: attention's backward pass computes scores again, and they
+    /// have to be those that the sums it kept are of.
+    pub fn rounded(plan: &mut PlanBuilder, x: View, count: usize, activations: Activations) -> Self {
+        let kept = Self::new(plan, x, count, activations);
+        if let Self::Narrow(y, count) = kept {
+            plan.push(widen(y, x, count));
+        }
+        kept
+    }
+
+    /// In 32 bits, for the backward pass.
+    pub fn open(self, plan: &mut PlanBuilder) -> View {
+        match self {
+            Self::Whole(view) => view,
+            Self::Narrow(x, count) => {
+                let y = plan.workspace("widened", count);
+                plan.push(widen(x, y, count));
+                y
+            }
+        }
+    }
+}
