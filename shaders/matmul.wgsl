@@ -3,7 +3,7 @@
 const THREADS: u32 = SIDE * SIDE;
 const QUADS: u32 = 2u * SIDE;       // of four in a tile's side
 const TILE: u32 = 4u * QUADS;
-const HALF: u32 = TILE / 2u;
+const MIDDLE: u32 = TILE / 2u;
 const LINE: u32 = QUADS + 1u;       // from a number of k to the next: one more, so that threads meet different banks
 const COPIES: u32 = QUADS * TILE_K / THREADS; // quads of each tile that a thread copies
 var<workgroup> a_tile: array<vec4f, TILE_K * LINE>; // [TILE_K][LINE]: four rows of A each
@@ -112,16 +112,16 @@ fn main(
     store(batch, row + 1u, col, above_left1, m, n);
     store(batch, row + 2u, col, above_left2, m, n);
     store(batch, row + 3u, col, above_left3, m, n);
-    store(batch, row, col + HALF, above_right0, m, n);
-    store(batch, row + 1u, col + HALF, above_right1, m, n);
-    store(batch, row + 2u, col + HALF, above_right2, m, n);
-    store(batch, row + 3u, col + HALF, above_right3, m, n);
-    store(batch, row + HALF, col, below_left0, m, n);
-    store(batch, row + HALF + 1u, col, below_left1, m, n);
-    store(batch, row + HALF + 2u, col, below_left2, m, n);
-    store(batch, row + HALF + 3u, col, below_left3, m, n);
-    store(batch, row + HALF, col + HALF, below_right0, m, n);
-    store(batch, row + HALF + 1u, col + HALF, below_right1, m, n);
-    store(batch, row + HALF + 2u, col + HALF, below_right2, m, n);
-    store(batch, row + HALF + 3u, col + HALF, below_right3, m, n);
+    store(batch, row, col + MIDDLE, above_right0, m, n);
+    store(batch, row + 1u, col + MIDDLE, above_right1, m, n);
+    store(batch, row + 2u, col + MIDDLE, above_right2, m, n);
+    store(batch, row + 3u, col + MIDDLE, above_right3, m, n);
+    store(batch, row + MIDDLE, col, below_left0, m, n);
+    store(batch, row + MIDDLE + 1u, col, below_left1, m, n);
+    store(batch, row + MIDDLE + 2u, col, below_left2, m, n);
+    store(batch, row + MIDDLE + 3u, col, below_left3, m, n);
+    store(batch, row + MIDDLE, col + MIDDLE, below_right0, m, n);
+    store(batch, row + MIDDLE + 1u, col + MIDDLE, below_right1, m, n);
+    store(batch, row + MIDDLE + 2u, col + MIDDLE, below_right2, m, n);
+    store(batch, row + MIDDLE + 3u, col + MIDDLE, below_right3, m, n);
 }
