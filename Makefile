@@ -1,7 +1,7 @@
 # The two commands a newcomer needs: `make demo` and `make test`. Both need Rust (rustup.rs) and nothing else.
 CARGO ?= cargo
 
-.PHONY: help demo test interop bench lint doc base-model app screenshots web serve web-test web-soak web-bench
+.PHONY: help demo test interop mpi-test bench lint doc base-model app screenshots web serve web-test web-soak web-bench
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,9 @@ test: ## all tests, the page's where Chromium and Node are installed; installs M
 
 interop: ## what transformers, peft, gguf and huggingface_hub make of our files, and we of theirs; installs them into target/interop
 	@tests/interop/run.sh
+
+mpi-test: ## one run by several ranks (mpirun) against one by itself; needs Open MPI and libclang
+	@tests/mpi/run.sh
 
 bench: ## the figures of the README
 	$(CARGO) run --release --quiet -- bench --profile

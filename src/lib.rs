@@ -42,6 +42,7 @@ pub mod hub;
 pub mod kernels;
 pub mod model;
 pub mod random;
+pub mod ranks;
 pub mod train;
 #[cfg(any(target_arch = "wasm32", test))]
 pub mod web;

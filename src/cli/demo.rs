@@ -45,7 +45,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let request = args.device.request("auto");
     let files = Files::write(&args.out)?;
     let source = Source::open(&files.model())?;
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install(true)?;
     let rows = demo::samples(&files)?;
     let tell = |text: &str| say(&args.output, text);
     tell(&format!("model   {} parameters, on {}", grouped(source.config.num_parameters()), device.name()));

@@ -1,6 +1,7 @@
 //! `diablo export`
 
 use super::common_args::{OutputArgs, open_adapter, say};
+use super::progress::{Look, Reporter};
 use super::{located, output};
 use crate::adapter::files::WEIGHTS_FILE;
 use crate::adapter::{AdapterFile, Blend, shira};
@@ -9,7 +10,8 @@ use crate::error::{Error, Result};
 use crate::model::gguf::Encoding;
 use crate::model::{Checkpoint, Dtype, Source};
 use crate::train::choice::choice;
-use crate::train::{export, gguf, resolve};
+use crate::train::run_folder::CONFIG_FILE;
+use crate::train::{RunConfig, export, gguf, recipe, resolve};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,6 +21,8 @@ The folder holds model.safetensors, config.json and the tokenizer's files; trans
 tools load it as it is. With --format gguf it holds model.gguf, which llama.cpp, LM Studio and
 Ollama load, and a Modelfile for the last. With --format shira it holds DiaBlo's blocks as an
 adapter that stock peft loads beside the base model. (LoRA needs no export: peft loads the run.)
+With --format recipe it holds the run itself for PyTorch: a script for peft and accelerate, the
+options, the rows as tokens and the adapter as it starts; --adapter is the run's folder then.
 Several adapters of one base are added up: give --adapter again, with =FACTOR behind it to weigh.
 
 Examples:
@@ -27,7 +31,8 @@ Examples:
   diablo export --model models/SmolLM2-135M --adapter runs/a=0.7 --adapter runs/b=0.3 --out both
   diablo export --model models/SmolLM2-135M --adapter runs/first --out for-ollama --format gguf \\
       --dtype q8_0 && cd for-ollama && ollama create mine -f Modelfile
-  diablo export --model models/SmolLM2-135M --adapter runs/first --out for-peft --format shira";
+  diablo export --model models/SmolLM2-135M --adapter runs/first --out for-peft --format shira
+  diablo export --model models/SmolLM2-135M --adapter runs/first --out recipe --format recipe";
 
 choice! {
     /// What is written.
@@ -38,6 +43,8 @@ choice! {
         Gguf = "gguf",
         /// DiaBlo as peft's SHiRA, without the base.
         Shira = "shira",
+        /// The run itself, for PyTorch.
+        Recipe = "recipe",
     }
 }
 
@@ -58,8 +65,8 @@ pub struct Args {
     /// Type of the weights; q8_0 and q4_0 (8.5 and 4.5 bits a number) are GGUF's alone [default: the model's own]
     #[arg(long, value_parser = super::common_args::word::<Encoding>())]
     dtype: Option<Encoding>,
-    /// merged: one model; gguf: one model in one file, for llama.cpp and Ollama; shira: DiaBlo's blocks as an adapter for peft
-    /// [default: merged]
+    /// merged: one model; gguf: one model in one file, for llama.cpp and Ollama; shira: DiaBlo's blocks as an adapter for peft;
+    /// recipe: the run itself for peft and accelerate [default: merged]
     #[arg(long, value_parser = super::common_args::word::<Format>())]
     format: Option<Format>,
     #[command(flatten)]
@@ -76,6 +83,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
         return Err(Error::usage("--adapter is needed: there is nothing to merge", "--format gguf writes a model without one too"));
     }
     let source = Source::open(&located::model(&args.model, args.output.quiet || args.output.json)?)?;
+    if format == Format::Recipe {
+        return write_recipe(&args, &source);
+    }
     let named: Vec<(PathBuf, f64)> = args.adapter.iter().map(|word| with_factor(word)).collect::<Result<_>>()?;
     let opened = |(folder, factor): &(PathBuf, f64)| Ok((open_adapter(folder, &source.config)?, *factor));
     let adapters: Vec<(AdapterFile, f64)> = named.iter().map(opened).collect::<Result<_>>()?;
@@ -147,6 +157,41 @@ fn told(args: &Args, source: &Source, written: &Path, dtype: &str, bytes: u64, n
     let text = format!("wrote {} | {} parameters as {dtype} | {}", written.display(), output::grouped(parameters), human_bytes(bytes));
     say(&args.output, &text);
     notes.iter().for_each(|note| output::complain(&format!("note: {note}")));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_recipe(args: &Args, source: &Source) -> Result<ExitCode> {
+    if args.dtype.is_some() {
+        return Err(Error::usage("--dtype is for merged weights; a recipe has none", "leave --dtype out"));
+    }
+    let [folder] = &args.adapter[..] else {
+        return Err(Error::usage("--format recipe writes one run", "give one --adapter: the run's folder"));
+    };
+    let path = folder.join(CONFIG_FILE);
+    if !path.is_file() {
+        let what = format!("--adapter {}: is no run ({CONFIG_FILE} is missing), and a recipe needs its options", folder.display());
+        return Err(Error::usage(what, "name the folder that diablo train made"));
+    }
+    let run = RunConfig::from_toml_file(&path)?;
+    let given = args.model.display().to_string();
+    let model = match args.model.canonicalize() {
+        Ok(path) => (path.display().to_string(), None),
+        // A name on the hub.
+        Err(_) => match given.split_once('@') {
+            Some((name, revision)) => (name.to_owned(), Some(revision)),
+            None => (given.clone(), None),
+        },
+    };
+    let quiet = args.output.quiet || args.output.json;
+    let mut reporter = Reporter::new(Look::choose(quiet, false));
+    let written = recipe::write(&run, source, (&model.0, model.1), &args.out, &mut |event| reporter.report(&event))?;
+    drop(reporter);
+    if args.output.json {
+        output::print_json(&json!({ "out": args.out, "format": "recipe", "rows": written.rows, "steps": written.steps }))?;
+    } else {
+        let (rows, steps) = (output::grouped(written.rows as u64), output::grouped(written.steps));
+        say(&args.output, &format!("wrote {} | {rows} rows, {steps} steps | read train.py there", args.out.display()));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

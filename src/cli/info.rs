@@ -178,6 +178,7 @@ impl Estimate {
                 if self.run.packing || now - packed < 0.05 { String::new() } else { format!("; with --packing {}", percent(packed)) };
             lines.push(format!("padding     {} of the tokens that a pass computes{less}", percent(now)));
         }
+        lines.push(format!("gradients   {} to add up in a step among several ranks (mpirun)", human_bytes(4 * self.trainable())));
         lines.push(format!("memory      {}", human_bytes(self.memory.total())));
         lines.extend(self.memory.rows().map(|(category, bytes)| format!("  {:<12}{:>10}", category.name(), human_bytes(bytes))));
         if self.recomputes {
@@ -220,6 +221,7 @@ impl Estimate {
             "why": self.why(),
             "trainable": self.trainable(),
             "share": self.share(),
+            "gradient_bytes": 4 * self.trainable(),
             "batch_size": self.run.batch_size,
             "accumulate": self.run.accumulate,
             "sequence": self.seq,

@@ -15,15 +15,17 @@ static INSTALLED: OnceLock<bool> = OnceLock::new();
 pub struct Interrupt(());
 
 impl Interrupt {
-    /// Catches interrupts (and requests to terminate) from here on.
-    pub fn install() -> Result<Self> {
+    /// Catches interrupts (and requests to terminate) from here on. Says what happens then, if `says`: of several ranks one is enough.
+    pub fn install(says: bool) -> Result<Self> {
         let installed = *INSTALLED.get_or_init(|| {
-            let caught = ctrlc::set_handler(|| {
+            let caught = ctrlc::set_handler(move || {
                 if REQUESTED.swap(true, Ordering::SeqCst) {
                     // A run folder is whole at every moment, so nothing needs to be cleared up.
                     std::process::exit(EXIT_CODE);
                 }
-                super::output::complain("\nfinishing the step, then saving; once more to stop at once");
+                if says {
+                    super::output::complain("\nfinishing the step, then saving; once more to stop at once");
+                }
             });
             caught.is_ok()
         });
@@ -48,8 +50,8 @@ mod tests {
         if std::env::var_os("DIABLO_TEST_INTERRUPT").is_none() {
             return;
         }
-        let interrupt = Interrupt::install().expect("installs");
-        Interrupt::install().expect("twice is the same");
+        let interrupt = Interrupt::install(true).expect("installs");
+        Interrupt::install(true).expect("twice is the same");
         println!("\nready");
         while !interrupt.requested() {
             std::thread::sleep(std::time::Duration::from_millis(5));

@@ -194,9 +194,15 @@ fn version() -> String {
         std::env::consts::OS,
         if cfg!(target_env = "musl") { " musl" } else { "" },
         if cfg!(debug_assertions) { "debug" } else { "release" },
-        if cfg!(feature = "parquet") { "parquet" } else { "none" },
+        features(),
         backends.join(", "),
     )
+}
+
+fn features() -> String {
+    let built = [("mpi", cfg!(feature = "mpi")), ("parquet", cfg!(feature = "parquet"))];
+    let names: Vec<&str> = built.iter().filter(|(_, here)| *here).map(|(name, _)| *name).collect();
+    if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
 #[cfg(test)]

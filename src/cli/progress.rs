@@ -1,5 +1,6 @@
 //! What a run looks like on a terminal, in a log file, and to another program.
 
+use crate::ranks;
 use crate::train::event::{Event, Summary};
 use crate::train::metrics::StepMetrics;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -256,6 +257,10 @@ fn summary_lines(s: &Summary) -> Vec<String> {
     let held_out = if s.eval_rows > 0 { format!(" + {} held out", grouped(s.eval_rows)) } else { String::new() };
     let from = if s.first_step > 0 { format!(", going on after step {}", grouped(s.first_step)) } else { String::new() };
     lines.push(format!("run     {} steps{from} | {} rows{held_out} | {}", grouped(s.steps), grouped(s.rows), s.out.display()));
+    if s.ranks > 1 {
+        let sent = ranks::sent(s.summed / 4, s.ranks);
+        lines.push(format!("ranks   {} | {} of gradients added up a step, {} sent by each rank", s.ranks, bytes(s.summed), bytes(sent)));
+    }
     lines
 }
 

@@ -71,7 +71,7 @@ pub fn run(mut args: Args) -> Result<ExitCode> {
     let quiet = args.output.quiet || args.output.json;
     let mut reporter = Reporter::new(Look::choose(quiet, false));
     let mut sweep = Sweep::open(base, asked, resume, &mut |event| reporter.report(&event))?;
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install(true)?;
     let stopped = sweep.run(&mut |event| reporter.report(&event), &|| interrupt.requested())?;
     drop(reporter);
     sweep.write()?;

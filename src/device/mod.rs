@@ -33,7 +33,16 @@ impl Device {
     /// # Errors
     /// Where nothing fits; the hint lists what there is, or names the driver package to install.
     pub async fn find(request: &str) -> Result<Self> {
-        gpu::adapters::open(request).await
+        Self::find_among(request, 0).await
+    }
+
+    /// As [`Self::find`], for the `place`-th of several processes on this machine: of GPUs that fit the request as well as each other
+    /// every process takes another one, in turn.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub async fn find_among(request: &str, place: usize) -> Result<Self> {
+        gpu::adapters::open(request, place).await
     }
 
     /// As [`Self::find`], waiting on this thread. Not for browsers.

@@ -124,6 +124,12 @@ pub struct Summary {
     pub memory: u64,
     /// The run folder.
     pub out: PathBuf,
+    /// Processes that share each step; summaries of older versions, and the default, say none.
+    #[serde(default)]
+    pub ranks: usize,
+    /// Bytes that they add up in a step, each rank's as many; 0 for a process alone.
+    #[serde(default)]
+    pub summed: u64,
 }
 
 impl Summary {

@@ -22,6 +22,8 @@ pub mod metrics;
 pub mod names;
 pub mod plot;
 pub mod program;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod recipe;
 pub mod record;
 pub mod resolve;
 pub mod rows;

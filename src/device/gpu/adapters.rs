@@ -330,7 +330,7 @@ pub const NO_DRIVER: &str = "install its Vulkan driver (Debian, Ubuntu: mesa-vul
 NVIDIA; elsewhere: the maker's own), or use --device cpu";
 
 /// Opens what [`Device::open`] was asked for.
-pub(in crate::device) async fn open(request: &str) -> Result<Device> {
+pub(in crate::device) async fn open(request: &str, place: usize) -> Result<Device> {
     let request = request.trim();
     if request.eq_ignore_ascii_case("cpu") {
         return Ok(Device::Cpu);
@@ -338,8 +338,23 @@ pub(in crate::device) async fn open(request: &str) -> Result<Device> {
     let mut found = enumerate().await;
     let reports: Vec<AdapterReport> = found.iter().map(|(r, _)| r.clone()).collect();
     let Some(index) = wanted(request, &reports)? else { return Ok(Device::Cpu) };
+    let index = dealt(request, index, &reports, place);
     let (report, adapter) = found.swap_remove(index);
     Gpu::open(&adapter, report).await.map(Device::Gpu)
+}
+
+/// The adapter for the `place`-th process of a machine, where `index` is what the request means: those of its kind and of its driver's
+/// interface (which may list a card twice) in turn, beginning with it. One that is named by its number is everybody's.
+fn dealt(request: &str, index: usize, reports: &[AdapterReport], place: usize) -> usize {
+    if request.parse::<usize>().is_ok_and(|i| i == index) {
+        return index;
+    }
+    let (asked, first) = (request.to_lowercase(), &reports[index]);
+    let named = |r: &AdapterReport| ["", "auto", "gpu"].contains(&asked.as_str()) || r.name.to_lowercase().contains(&asked);
+    let alike =
+        |r: &&AdapterReport| r.kind == first.kind && r.backend == first.backend && r.lack().is_none() == first.lack().is_none() && named(r);
+    let alike: Vec<usize> = reports.iter().filter(alike).map(|r| r.index).collect();
+    alike.get(place % alike.len().max(1)).copied().unwrap_or(index)
 }
 
 /// The adapter that a request means, by its place in `reports`; none for the CPU executor.
@@ -402,6 +417,20 @@ mod tests {
         assert_eq!(kinds(&["integrated GPU", "software"]), Some(0));
         assert_eq!(kinds(&["software"]), None);
         assert_eq!(kinds(&[]), None);
+    }
+
+    #[test]
+    fn processes_of_a_machine_take_gpus_in_turn() {
+        let kinds = ["integrated GPU", "discrete GPU", "discrete GPU", "software", "discrete GPU"];
+        let mut reports: Vec<_> = kinds.iter().enumerate().map(|(i, k)| report(i, k)).collect();
+        // The same card once more, by another interface.
+        reports[4].backend = "dx12".into();
+        let take = |request: &str| {
+            let index = wanted(request, &reports).expect("found").expect("a GPU");
+            [0, 1, 2].map(|place| dealt(request, index, &reports, place))
+        };
+        assert_eq!((take("auto"), take("gpu"), take("2"), take("adapter 1")), ([1, 2, 1], [1, 2, 1], [2, 2, 2], [1, 1, 1]));
+        assert_eq!(take("adapter"), [0, 0, 0]);
     }
 
     #[test]
