@@ -79,7 +79,7 @@ fn a_wrong_number_is_noticed() {
 }
 
 /// Kernel, text of its shader, what stands there instead.
-const FAULTS: [(&str, &str, &str); 32] = [
+const FAULTS: [(&str, &str, &str); 38] = [
     ("weight_norm", "params.first_row + row", "row"),
     ("scale_columns", "m[o] / norms[o]", "m[o]"),
     ("magnitude_grad", "sum / norms[o]", "sum"),
@@ -103,6 +103,12 @@ const FAULTS: [(&str, &str, &str); 32] = [
     ("rms_norm", " + params.eps", ""),
     ("rms_norm", "params.offset + w[i]", "w[i]"),
     ("rms_norm_grad", "params.offset + w[i]", "w[i]"),
+    ("layer_norm", " + b[i]", ""),
+    ("layer_norm_grad", " - slope", ""),
+    ("layer_norm_weight_grad", "(x[at] - stats[2u * row])", "x[at]"),
+    ("activate", "x[i] * passed(x[i])", "passed(x[i])"),
+    ("activate_grad", "s * slope(x[i], s)", "s"),
+    ("embedding", "params.add != 0u", "false"),
     ("glu", "GELU_CUBE * x * x * x", "0.0"),
     ("glu_grad", "3.0 * GELU_CUBE", "GELU_CUBE"),
     ("rope", "params.rotary_dim / 2u", "params.head_dim / 2u"),

@@ -35,6 +35,8 @@ impl Decoder {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self> {
         let config = source.config.clone();
+        // Beyond its learned positions a model has nothing to go on by.
+        let capacity = if config.learned_positions { capacity.min(config.max_position_embeddings) } else { capacity };
         let formats = source.formats()?;
         let mut layout = Layout::new(device.limits());
         let inputs = Inputs::declare(&config, &mut layout, PIECE, capacity.max(PIECE));

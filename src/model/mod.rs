@@ -12,6 +12,7 @@ pub mod inputs;
 pub mod layers;
 pub mod linear;
 pub mod modules;
+pub mod names;
 pub mod outline;
 pub mod rope;
 pub mod save;

@@ -172,7 +172,9 @@ impl Program {
 
     fn graph<'a>(&'a self, config: &'a ModelConfig, rows: usize, seq: usize, adapter: &'a Installed) -> Graph<'a> {
         let mut inputs = self.inputs;
-        inputs.groups.groups = rows * seq;
+        for groups in [Some(&mut inputs.groups), inputs.position_groups.as_mut()].into_iter().flatten() {
+            groups.groups = rows * seq;
+        }
         Graph { config, weights: &self.weights, adapter, inputs, rows, seq }
     }
 
