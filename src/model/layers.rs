@@ -40,14 +40,16 @@ pub struct Graph<'a> {
     pub seq: usize,
 }
 
-/// Keys and values of the tokens decoded so far, one pair a layer: [capacity + 1, kv_heads, head_dim].
+/// Keys and values of the tokens decoded so far, one pair a layer: [tokens, kv_heads, head_dim].
 pub struct Cache<'a> {
     /// Keys and values by layer.
     pub layers: &'a [(View, View)],
-    /// \[tokens\]: where this call's tokens go; the row after the last takes padding.
+    /// Where each of this call's tokens goes; none for padding.
     pub places: View,
-    /// Tokens that fit.
-    pub capacity: usize,
+    /// Tokens of a sequence that spans may lead to.
+    pub keys: usize,
+    /// Tokens that fit, of all texts.
+    pub tokens: usize,
 }
 
 /// What one layer keeps for its backward pass. [tokens, width] each.
@@ -290,9 +292,9 @@ impl Graph<'_> {
             Some(cache) => {
                 let (keys, values) = cache.layers[index];
                 for (from, to) in [(k_at, keys), (v, values)] {
-                    plan.push(scatter_rows(cache.places, 0, from, to, cache.capacity + 1, tokens, kv_width));
+                    plan.push(scatter_rows(cache.places, 0, from, to, cache.tokens, tokens, kv_width));
                 }
-                (keys, values, cache.capacity)
+                (keys, values, cache.keys)
             }
         };
         plan.push(self.attention(seen).forward(q_at, keys, values, spans, attended, stats));

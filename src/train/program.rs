@@ -120,7 +120,7 @@ impl Program {
             }
         }
         if shape.writes > 0 {
-            let decoding = Decoding::declare(config, &mut program.layout, program.inputs, shape.writes);
+            let decoding = Decoding::declare(config, &mut program.layout, program.inputs, 1, shape.writes);
             let plans = decoding.lay(config, &program.weights, &program.without_dropout());
             program.decoding = Some(decoding.at(program.plans.len()));
             program.plans.extend(plans);
