@@ -60,8 +60,8 @@ fn check(_: &str, device: &str) {
                     let mut samplers = vec![Sampler::new(how); prompts.len()];
                     let mut heard = vec![String::new(); prompts.len()];
                     let mut ended = Vec::new();
-                    let request = |((prompt, most), sampler)| Request { prompt, most: *most, sampler };
-                    let requests = prompts.iter().map(|(p, m)| (p.as_slice(), m)).zip(&mut samplers).map(request).collect();
+                    let each = prompts.iter().zip(&mut samplers);
+                    let requests = each.map(|((prompt, most), sampler)| Request { prompt, most: *most, sampler }).collect();
                     let mut print = |place: usize, piece: &str| {
                         heard[place].push_str(piece);
                         true
@@ -120,7 +120,8 @@ fn exact_match_does_not_depend_on_the_batch() {
     let data = dir.path().join("rows.jsonl");
     std::fs::write(&data, rows).expect("written");
     for batch in [1, 2, 4, 8] {
-        let scores = line(&format!("eval --model {model} --data {} --max-new-tokens 10 --batch-size {batch} --json", data.display())).json();
+        let scores =
+            line(&format!("eval --model {model} --data {} --max-new-tokens 10 --batch-size {batch} --json", data.display())).json();
         assert_eq!((&scores["exact_match_right"], &scores["exact_match_of"]), (&4.into(), &6.into()), "{batch}: {scores}");
     }
 }
