@@ -1,10 +1,11 @@
-// y[t, :] = scale * table[ids[t], :] for the rows of the table that this piece of it holds; other tokens are left alone.
+// y[t, :] (+)= scale * table[ids[t], :] for the rows of the table that this piece of it holds; other tokens are left alone.
 struct Params {
     tokens: u32,
     hidden: u32,
     first_row: u32,
     rows: u32,
     scale: f32,
+    add: u32,
 }
 @group(0) @binding(0) var<storage, read> ids: array<u32>;
 @group(0) @binding(1) var<storage, read> table: array<u32>;
@@ -26,5 +27,5 @@ fn main(
         return;
     }
     let at = (id - params.first_row) * params.hidden + i % params.hidden;
-    y[i] = params.scale * widen(table[weight_word(at)], table[scale_word(at)], at);
+    y[i] = select(0.0, y[i], params.add != 0u) + params.scale * widen(table[weight_word(at)], table[scale_word(at)], at);
 }

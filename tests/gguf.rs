@@ -119,6 +119,7 @@ fn check_keys(file: &File, work: &Work, encoding: Encoding) {
         Family::Qwen3 => "qwen3",
         Family::Phi3 => "phi3",
         Family::Gemma3 => "gemma3",
+        Family::Gpt2 => panic!("not written as GGUF"),
     };
     assert_eq!(file.keys["general.architecture"], arch);
     let kind = match encoding {

@@ -2,6 +2,7 @@
 //! The GPU's shaders equal these twins (tests/kernels.rs).
 
 use diablo::device::{Device, Op, View};
+use diablo::kernels::activate_grad::activate_grad;
 use diablo::kernels::adamw::{AdamW, adamw};
 use diablo::kernels::attention::Attention;
 use diablo::kernels::cases::{AttentionViews, CaseBuilder, Mask, attention_views, groups};
@@ -10,6 +11,8 @@ use diablo::kernels::cross_entropy::{Gradient, cross_entropy};
 use diablo::kernels::dropout::dropout;
 use diablo::kernels::embedding_grad::{Groups, embedding_grad};
 use diablo::kernels::glu_grad::glu_grad;
+use diablo::kernels::layer_norm_grad::layer_norm_grad;
+use diablo::kernels::layer_norm_weight_grad::layer_norm_weight_grad;
 use diablo::kernels::magnitude_grad::magnitude_grad;
 use diablo::kernels::matmul::{Diagonal, MatMul, Matrix};
 use diablo::kernels::rms_norm_grad::rms_norm_grad;
@@ -100,6 +103,47 @@ fn rms_norm_gradients() {
     }
 }
 
+#[test]
+fn layer_norm_gradients() {
+    for (rows, width) in [(1, 2), (3, 5), (4, 33)] {
+        for accumulate in [false, true] {
+            let mut b = CaseBuilder::new(width as u32);
+            let (x, w, dy) = (b.floats(rows * width, 2.0), b.floats(width, 1.0), b.floats(rows * width, 1.0));
+            let (dx, stats) = (b.noisy_output(rows * width), b.noisy_output(2 * rows));
+            let (x64, w64, dy64, old) =
+                (wide(&b, x, rows * width), wide(&b, w, width), wide(&b, dy, rows * width), wide(&b, dx, rows * width));
+            let eps = f64::from(0.01f32);
+            let forward = |x: &[f64], w: &[f64], bias: &[f64]| -> Vec<f64> {
+                x.chunks(width)
+                    .flat_map(|x| {
+                        let mean = x.iter().sum::<f64>() / width as f64;
+                        let deviation = (x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / width as f64 + eps).sqrt();
+                        (0..width).map(|i| (x[i] - mean) / deviation * w[i] + bias[i]).collect::<Vec<_>>()
+                    })
+                    .collect()
+            };
+            let zeros = vec![0.0; width];
+            let got = run(b, layer_norm_grad(x, w, dy, dx, stats, rows, width, 0.01, accumulate));
+            let got_dx = if accumulate { added(&got[0], &old) } else { got[0].clone() };
+            close("dx", &got_dx, &differences(&x64, |x| dot(&forward(x, &w64, &zeros), &dy64)));
+
+            let mut b = CaseBuilder::new(width as u32);
+            let (x, _, dy) = (b.floats(rows * width, 2.0), b.floats(width, 1.0), b.floats(rows * width, 1.0));
+            let (stats, dw) = (b.given(&got[1]), b.noisy_output(width));
+            let old = wide(&b, dw, width);
+            let got = run(b, layer_norm_weight_grad(x, dy, stats, dw, rows, width));
+            close("dw", &added(&got[0], &old), &differences(&w64, |w| dot(&forward(&x64, w, &zeros), &dy64)));
+
+            let mut b = CaseBuilder::new(width as u32);
+            let (_, _, dy) = (b.floats(rows * width, 2.0), b.floats(width, 1.0), b.floats(rows * width, 1.0));
+            let db = b.noisy_output(width);
+            let old = wide(&b, db, width);
+            let got = run(b, column_sum(dy, db, rows, width));
+            close("db", &added(&got[0], &old), &differences(&zeros, |bias| dot(&forward(&x64, &w64, bias), &dy64)));
+        }
+    }
+}
+
 /// An activation as its paper defines it.
 fn activated(activation: Activation, x: f64) -> f64 {
     match activation {
@@ -160,6 +204,20 @@ fn glu_gradients() {
         let got = run(b, glu_grad(activation, dy, gate, up, count));
         close("dgate", &got[0], &differences(&gate64, |g| dot(&forward(g, &up64), &dy64)));
         close("dup", &got[1], &differences(&up64, |u| dot(&forward(&gate64, u), &dy64)));
+    }
+}
+
+#[test]
+fn activation_gradients() {
+    for activation in Activation::ALL {
+        let count = 50;
+        let mut b = CaseBuilder::new(3);
+        let (dy, x) = (b.floats(count, 1.0), b.floats(count, 5.0));
+        b.output(x, count);
+        let (dy64, x64) = (wide(&b, dy, count), wide(&b, x, count));
+        let forward = |x: &[f64]| -> Vec<f64> { x.iter().map(|x| activated(activation, *x)).collect() };
+        let got = run(b, activate_grad(activation, dy, x, count));
+        close("dx", &got[0], &differences(&x64, |x| dot(&forward(x), &dy64)));
     }
 }
 

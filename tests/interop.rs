@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Every architecture, f32 and bf16, tied and untied, and a real checkpoint that stores its tied table under the head's name.
-const MODELS: [&str; 7] = [
+const MODELS: [&str; 8] = [
     "reference/llama-lora/model",
     "reference/qwen2-diablo/model",
     "reference/qwen3-diablo/model",
@@ -26,6 +26,7 @@ const MODELS: [&str; 7] = [
     "real/tinystories-656k",
     "reference/gemma3-diablo/model",
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/phi3-diablo/model"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/gpt2-diablo/model"),
 ];
 
 /// What every test trains on.
@@ -110,6 +111,7 @@ impl Work {
                 let folder = format!("shira-{name}");
                 match diablo::adapter::shira::save(&adapter, &base.config, &work.path(&folder)) {
                     Ok(()) => drop(work.logits.insert(folder, work.logits[name].clone())),
+                    Err(error) if model.contains("gpt2") => assert!(error.to_string().contains("Conv1D"), "{error}"),
                     // The one reference whose smallest layer has fewer places than the largest asks of every layer.
                     Err(error) => {
                         assert!(model.contains("gemma3") && error.to_string().contains("no room"), "{name}: {error}");
@@ -128,7 +130,12 @@ impl Work {
 
     /// Two of the layers that read the stream for attention, or the one that is both.
     fn two(&self) -> &'static [&'static str] {
-        if self.base.config.modules().contains(&"qkv_proj") { &["qkv_proj"] } else { &["q_proj", "v_proj"] }
+        let has = |module| self.base.config.modules().contains(&module);
+        match (has("qkv_proj"), has("c_attn")) {
+            (true, _) => &["qkv_proj"],
+            (_, true) => &["c_attn", "c_proj"],
+            _ => &["q_proj", "v_proj"],
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -224,7 +231,7 @@ fn check_adapter(work: &Work, name: &str, run: &RunConfig) {
         // A whole alpha is written as a whole number: peft declares an int.
         assert_eq!(config["lora_alpha"], if run.rslora { json!(6.5) } else { json!(8) });
         assert_eq!(config["use_rslora"], run.rslora);
-        assert_eq!(config["fan_in_fan_out"], false);
+        assert_eq!(config["fan_in_fan_out"], work.base.config.learned_positions, "as GPT-2 alone has it");
         assert!(config["lora_dropout"].as_f64().is_some_and(|p| (p - run.adapter_dropout).abs() < 1e-6));
         assert_eq!(config["init_lora_weights"], true);
         assert_eq!(config["use_dora"], run.dora);
@@ -391,6 +398,11 @@ fn phi3_with_fused_layers() {
     check(MODELS[6]);
 }
 
+#[test]
+fn gpt2_with_transposed_layers() {
+    check(MODELS[7]);
+}
+
 /// A base in several files, its names without `model.` in front, merges to the same numbers.
 #[test]
 fn base_in_shards() {
@@ -478,7 +490,8 @@ fn variants_of_lora_through_peft() {
         ("pissa-rs", RunConfig { init: Init::Pissa, rslora: true, adapter_dropout: 0.1, ..lora }),
     ];
     let names: Vec<&str> = variants.iter().map(|(name, _)| *name).collect();
-    let works: Vec<Work> = [MODELS[0], MODELS[1], MODELS[3]].iter().map(|model| Work::of(&shared, model, Some(variants.clone()))).collect();
+    let works: Vec<Work> =
+        [MODELS[0], MODELS[1], MODELS[3], MODELS[7]].iter().map(|model| Work::of(&shared, model, Some(variants.clone()))).collect();
     for work in &works {
         let untrained = logits(&work.base, None, &work.prompts);
         for name in &names {

@@ -232,4 +232,7 @@ crate::on_both! {
     gemma3_full: "gemma3-full",
     mistral_diablo: "mistral-diablo",
     phi3_diablo: "phi3-diablo",
+    gpt2_diablo: "gpt2-diablo",
+    gpt2_lora: "gpt2-lora",
+    gpt2_full: "gpt2-full",
 }

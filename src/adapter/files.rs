@@ -5,6 +5,7 @@ use super::{Installed, authors, choose};
 use crate::device::{Layout, Limits, Session};
 use crate::error::{Error, Result};
 use crate::files::{self, atomic_write_bytes, read_text};
+use crate::model::modules::{short, transposed};
 use crate::model::{Arena, Dtype, Inputs, ModelConfig, SafetensorsFile, TensorSpec, write_safetensors};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -15,13 +16,12 @@ pub const CONFIG_FILE: &str = "adapter_config.json";
 /// The numbers' file name.
 pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 /// What peft's LoRA can be told that changes what it computes, and that is not done here.
-const UNSUPPORTED: [&str; 17] = [
+const UNSUPPORTED: [&str; 16] = [
     "modules_to_save",
     "rank_pattern",
     "alpha_pattern",
     "layers_to_transform",
     "exclude_modules",
-    "fan_in_fan_out",
     "layer_replication",
     "lora_bias",
     "target_parameters",
@@ -173,7 +173,7 @@ impl AdapterFile {
                 "lora_dropout": self.spec.dropout,
                 "use_rslora": rslora,
                 "use_dora": dora,
-                "fan_in_fan_out": false,
+                "fan_in_fan_out": self.spec.targets.iter().any(|module| transposed(module)),
                 "init_lora_weights": true,
                 "modules_to_save": null,
                 "layers_to_transform": null,
@@ -213,18 +213,20 @@ fn parse_spec(raw: &Value, place: &str, config: &ModelConfig) -> Result<Spec> {
     let wrong = |key: &str, what: &str| Error::input(format!("{place}: {key}"), what, "");
     let modules = config.modules();
     let targets = match &raw["target_modules"] {
-        Value::Array(names) => names
-            .iter()
-            .map(|name| {
+        Value::Array(names) => {
+            let mut targets = Vec::new();
+            for name in names {
                 let name = name.as_str().unwrap_or_default();
-                modules.iter().copied().find(|m| *m == name).ok_or_else(|| {
-                    wrong(
-                        "target_modules",
-                        &format!("{name:?} is no linear layer that adapters attach to; this model has {}", modules.join(", ")),
-                    )
-                })
-            })
-            .collect::<Result<Vec<_>>>()?,
+                // peft means every layer whose path ends so.
+                let meant: Vec<_> = modules.iter().copied().filter(|m| *m == name || short(m) == name).collect();
+                if meant.is_empty() {
+                    let what = format!("{name:?} is no linear layer that adapters attach to; this model has {}", modules.join(", "));
+                    return Err(wrong("target_modules", &what));
+                }
+                targets.extend(meant);
+            }
+            targets
+        }
         Value::String(s) if s == "all-linear" => modules.clone(),
         _ => return Err(wrong("target_modules", "must be a list of module names")),
     };
@@ -248,6 +250,10 @@ fn parse_spec(raw: &Value, place: &str, config: &ModelConfig) -> Result<Spec> {
         Some("LORA") => {
             for key in UNSUPPORTED {
                 unsupported(key)?;
+            }
+            // A and B lie the same way whether or not the base's weights lie turned in its files; peft sets it by itself for GPT-2.
+            if !targets.iter().any(|module| transposed(module)) {
+                unsupported("fan_in_fan_out")?;
             }
             if let Some(start) = raw["init_lora_weights"].as_str().filter(|s| !BASE_KEPT.contains(&s.to_lowercase().as_str())) {
                 return Err(Error::input(

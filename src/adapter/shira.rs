@@ -10,6 +10,7 @@ use super::{MODULES, diablo};
 use crate::error::{Error, Result};
 use crate::files::{self, atomic_write_bytes};
 use crate::model::ModelConfig;
+use crate::model::modules::transposed;
 use crate::model::weights::Site;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -77,6 +78,9 @@ pub fn rank<'a>(layers: impl Iterator<Item = (&'a str, usize, usize, usize)> + C
 pub fn save(adapter: &AdapterFile, config: &ModelConfig, folder: &Path) -> Result<()> {
     if !matches!(adapter.spec.kind, Kind::Diablo { .. }) {
         return Err(Error::usage("only DiaBlo is written as SHiRA", "the run's folder is what peft loads for LoRA"));
+    }
+    if config.linear_shapes().iter().any(|(module, ..)| transposed(module)) {
+        return Err(Error::usage("peft's SHiRA knows no layers as GPT-2 has them (Conv1D)", "export it merged: leave --format shira out"));
     }
     if files::names(folder).is_ok_and(|names| !names.is_empty()) {
         return Err(Error::usage(format!("{}: the folder is not empty", folder.display()), "give a new folder with --out"));

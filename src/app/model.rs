@@ -231,6 +231,7 @@ fn explain(ui: &mut Ui, shared: &mut Shared) {
                 ("Gemma", "Gemma 3 for text: 270M, 1B".into()),
                 ("Mistral", "Mistral, with or without a sliding window".into()),
                 ("Phi", "Phi-3, without longrope".into()),
+                ("GPT-2", "GPT-2".into()),
                 ("Precision", "f32, bf16 or f16, kept as it is".into()),
             ],
         );

@@ -26,14 +26,36 @@ pub struct Batch {
     pub target_rows: Vec<u32>,
     /// Tokens of each row; 0 for a row that no sample fills.
     pub lengths: Vec<u32>,
-    /// The distinct tokens, rising; padding does not count.
-    pub embed_ids: Vec<u32>,
-    /// Where each distinct token's positions start in `embed_order`; one entry more at the end.
-    pub embed_starts: Vec<u32>,
-    /// The flat positions without padding, grouped by token, rising within a group.
-    ///
-    /// An embedding row's gradient is the sum over its group: always in the same order, and without atomics.
-    pub embed_order: Vec<u32>,
+    /// The flat positions without padding, grouped by token.
+    pub by_token: Grouped,
+}
+
+/// Flat positions grouped by what stands there.
+///
+/// The gradient of a table's row is the sum over its group: always in the same order, and without atomics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grouped {
+    /// What distinguishes the groups, rising.
+    pub keys: Vec<u32>,
+    /// Where each group starts in `order`; one entry more at the end.
+    pub starts: Vec<u32>,
+    /// The flat positions, rising within a group.
+    pub order: Vec<u32>,
+}
+
+/// Groups the flat positions `order` by the key that each has in `keys`.
+pub fn grouped(keys: &[u32], mut order: Vec<u32>) -> Grouped {
+    order.sort_unstable_by_key(|at| (keys[*at as usize], *at));
+    let mut groups = Grouped::default();
+    for (index, at) in order.iter().enumerate() {
+        let key = keys[*at as usize];
+        if groups.keys.last() != Some(&key) {
+            groups.keys.push(key);
+            groups.starts.push(index as u32);
+        }
+    }
+    groups.starts.push(order.len() as u32);
+    Grouped { order, ..groups }
 }
 
 impl Batch {
@@ -56,6 +78,7 @@ impl Batch {
             lengths: vec![0; batch_size],
             ..Self::default()
         };
+        let mut places = Vec::new();
         for (row, sample) in samples.iter().enumerate() {
             let (length, first) = (sample.ids.len(), row * seq);
             assert!(length <= seq, "a sample of {length} tokens for {seq} positions");
@@ -77,33 +100,20 @@ impl Batch {
                     batch.positions[first + t] = position as u32;
                 }
             }
-            batch.embed_order.extend(first as u32..(first + length) as u32);
+            places.extend(first as u32..(first + length) as u32);
         }
-        batch.group_by_token();
+        batch.by_token = grouped(&batch.ids, places);
         batch
     }
 
     /// Tokens without padding.
     pub fn tokens(&self) -> usize {
-        self.embed_order.len()
+        self.by_token.order.len()
     }
 
     /// Tokens that are learned.
     pub fn target_count(&self) -> usize {
         self.target_rows.len()
-    }
-
-    fn group_by_token(&mut self) {
-        let ids = &self.ids;
-        self.embed_order.sort_unstable_by_key(|at| (ids[*at as usize], *at));
-        for (index, at) in self.embed_order.iter().enumerate() {
-            let id = ids[*at as usize];
-            if self.embed_ids.last() != Some(&id) {
-                self.embed_ids.push(id);
-                self.embed_starts.push(index as u32);
-            }
-        }
-        self.embed_starts.push(self.embed_order.len() as u32);
     }
 }
 
@@ -125,9 +135,9 @@ mod tests {
         assert_eq!(batch.targets, [no, 5, 9, no, no, 5, no, no, no, no, no, no, no, no, no]);
         assert_eq!(batch.target_rows, [1, 2, 5]);
         assert_eq!(batch.lengths, [4, 2, 0]);
-        assert_eq!(batch.embed_ids, [0, 5, 7, 9]);
-        assert_eq!(batch.embed_starts, [0, 1, 4, 5, 6]);
-        assert_eq!(batch.embed_order, [1, 0, 2, 6, 5, 3]);
+        assert_eq!(batch.by_token.keys, [0, 5, 7, 9]);
+        assert_eq!(batch.by_token.starts, [0, 1, 4, 5, 6]);
+        assert_eq!(batch.by_token.order, [1, 0, 2, 6, 5, 3]);
         assert_eq!((batch.tokens(), batch.target_count()), (6, 3));
     }
 
@@ -158,9 +168,9 @@ mod tests {
     fn odd_samples_are_harmless() {
         let batch = Batch::assemble(&[&sample(&[], 1), &sample(&[4], 1), &sample(&[4, 6], 0), &sample(&[4, 6], 9)], 4, 2);
         assert_eq!(batch.target_rows, [4]);
-        assert_eq!((batch.embed_ids, batch.embed_starts, batch.embed_order), (vec![4, 6], vec![0, 3, 5], vec![2, 4, 6, 5, 7]));
+        assert_eq!(batch.by_token, Grouped { keys: vec![4, 6], starts: vec![0, 3, 5], order: vec![2, 4, 6, 5, 7] });
         let empty = Batch::assemble(&[], 2, 3);
-        assert_eq!((empty.tokens(), empty.target_count(), empty.embed_starts.as_slice()), (0, 0, [0].as_slice()));
+        assert_eq!((empty.tokens(), empty.target_count(), empty.by_token.starts.as_slice()), (0, 0, [0].as_slice()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::numbers::{final_number, last_number, marked_number};
 use super::{Model, Options};
 use crate::data::{Chatting, Rows, Tokenizer, read_rows, stop_ids};
 use crate::error::{Error, Result};
-use crate::generate::{Decoder, Sampler, Sampling};
+use crate::generate::{Decoder, Request, Sampler, Sampling};
 use crate::train::Event;
 use std::path::PathBuf;
 
@@ -50,7 +50,7 @@ pub(super) async fn exact_match(
     }
     // An answer is not followed further once it cannot be the one.
     let could_be = |question: &Question, so_far: &str| question.answer.starts_with(so_far.trim());
-    let texts = continued(model, tokenizer, &mut questions, &could_be, events).await?;
+    let texts = continued(model, tokenizer, &mut questions, options.batch_size, &could_be, events).await?;
     let right = questions.iter().zip(&texts).map(|(question, text)| text.as_ref().is_some_and(|text| text.trim() == question.answer));
     Ok((!questions.is_empty()).then(|| Share::count(right)))
 }
@@ -86,7 +86,7 @@ pub(super) async fn final_numbers(
             questions.push(Question { prompt, answer: number, most: options.max_new_tokens.unwrap_or(WORKING) });
         }
     }
-    let texts = continued(model, tokenizer, &mut questions, &|_, _| true, events).await?;
+    let texts = continued(model, tokenizer, &mut questions, options.batch_size, &|_, _| true, events).await?;
     let share = |number: fn(&str) -> Option<String>| {
         let right = |(question, text): (&Question, &Option<String>)| text.as_deref().and_then(number).as_ref() == Some(&question.answer);
         Share::count(questions.iter().zip(&texts).map(right))
@@ -95,11 +95,12 @@ pub(super) async fn final_numbers(
 }
 
 /// The greedy continuation of each prompt; none where the model's context has no room for one. `goes_on` gets a question and its answer
-/// so far, and ends it by returning false.
+/// so far, and ends it by returning false. Up to `batch_size` answers are written beside each other.
 async fn continued(
     model: &Model<'_>,
     tokenizer: &Tokenizer,
     questions: &mut [Question],
+    batch_size: usize,
     goes_on: &dyn Fn(&Question, &str) -> bool,
     events: &mut dyn FnMut(Event),
 ) -> Result<Vec<Option<String>>> {
@@ -118,22 +119,24 @@ async fn continued(
     }
     let capacity = questions.iter().map(|q| if q.most == 0 { 1 } else { q.prompt.len() + q.most }).max().unwrap_or(1);
     let stop = stop_ids(&source.folder, tokenizer, &source.config.eos_token_id)?;
-    let mut decoder = Decoder::new(device, source, adapter, capacity, &mut |_, _| ()).await?;
-    let (mut texts, total) = (Vec::with_capacity(questions.len()), questions.len() as u64);
-    for question in questions.iter() {
-        texts.push(if question.most == 0 {
-            None
-        } else {
-            let mut so_far = String::new();
-            let mut sampler = Sampler::new(Sampling::GREEDY);
-            let mut watch = |piece: &str| {
-                so_far.push_str(piece);
-                goes_on(question, &so_far)
-            };
-            let out = decoder.continue_tokens(tokenizer, &question.prompt, question.most, &stop, &mut sampler, &mut watch).await?;
-            Some(out.text)
-        });
-        events(Event::Progress { what: "scoring answers".into(), done: texts.len() as u64, total });
+    let asked: Vec<usize> = (0..questions.len()).filter(|i| questions[*i].most > 0).collect();
+    let (rows, total) = (batch_size.min(asked.len()), asked.len() as u64);
+    let mut decoder = Decoder::with_rows(device, source, adapter, rows, capacity, &mut |_, _| ()).await?;
+    let mut samplers = vec![Sampler::new(Sampling::GREEDY); asked.len()];
+    let questions: &[Question] = questions;
+    let each = asked.iter().zip(&mut samplers);
+    let requests =
+        each.map(|(i, sampler)| Request { prompt: &questions[*i].prompt, most: questions[*i].most, sampler }).collect::<Vec<_>>();
+    let mut so_far = vec![String::new(); asked.len()];
+    let mut watch = |place: usize, piece: &str| {
+        so_far[place].push_str(piece);
+        goes_on(&questions[asked[place]], &so_far[place])
+    };
+    let mut done = |done: usize| events(Event::Progress { what: "scoring answers".into(), done: done as u64, total });
+    let out = decoder.continue_all(tokenizer, requests, &stop, &mut watch, &mut done).await?;
+    let mut texts = vec![None; questions.len()];
+    for (i, out) in asked.into_iter().zip(out) {
+        texts[i] = Some(out.text);
     }
     Ok(texts)
 }

@@ -22,6 +22,7 @@ pub(super) async fn losses(
 ) -> Result<(Loss, Vec<Loss>)> {
     let Model { device, source, adapter } = *model;
     let config = &source.config;
+    config.check_length(data.longest_row())?;
     let shape = Shape {
         batch_size,
         buckets: data::buckets(&data.lengths(), batch_size, seq_len, rows::BUCKETS),

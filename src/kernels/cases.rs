@@ -259,6 +259,7 @@ pub fn all() -> Vec<Case> {
     super::attention_cases::attentions(&mut cases);
     super::dora_cases::lengths(&mut cases);
     super::width_cases::widths(&mut cases);
+    super::layer_norm_cases::layer_norms(&mut cases);
     by_others(&mut cases);
     for (i, case) in cases.iter_mut().enumerate() {
         case.name = format!("{i}: {}", case.name);
@@ -330,7 +331,7 @@ fn elementwise(cases: &mut Vec<Case>) {
 }
 
 /// Large enough to be seen in the result.
-const EPS: f32 = 0.05;
+pub(super) const EPS: f32 = 0.05;
 
 fn normalisation(cases: &mut Vec<Case>) {
     let shapes = [(1, 1), (1, 3), (3, 63), (63, 65), (65, 127), (2, 256), (1, 1025), (127, 1)];
@@ -376,10 +377,11 @@ fn rows(cases: &mut Vec<Case>) {
                 let mut b = CaseBuilder::new(hidden as u32);
                 let ids: Vec<u32> = (0..tokens).map(|_| b.below(40) as u32).collect();
                 let (ids, rows, y) = (b.words(&ids), b.weight(count * hidden, format), b.noisy_output(tokens * hidden));
-                let scale = if first == 0 { 1.0 } else { 25.25 };
-                let name = format!("{tokens} tokens of {hidden}, {format:?}, table rows {first}+{count}, times {scale}");
-                let tolerance = if first == 0 { 0.0 } else { CLOSE };
-                cases.push(b.finish(name, tolerance, embedding(ids, rows, format, first, count, y, tokens, hidden, scale)));
+                // The first piece of several is added, as positions are to tokens.
+                let (scale, add) = (if first == 0 { 1.0 } else { 25.25 }, count == 13);
+                let name = format!("{tokens} tokens of {hidden}, {format:?}, table rows {first}+{count}, times {scale}, added {add}");
+                let tolerance = if first == 0 && !add { 0.0 } else { CLOSE };
+                cases.push(b.finish(name, tolerance, embedding(ids, rows, format, first, count, y, tokens, hidden, scale, add)));
             }
         }
     }

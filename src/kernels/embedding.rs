@@ -21,9 +21,10 @@ struct Params {
     first_row: u32,
     rows: u32,
     scale: f32,
+    add: u32,
 }
 
-/// `y[t, :] = scale * table[ids[t], :]` for ids in `first_row..first_row + rows`, the rows that `table` holds. y: \[tokens, hidden\].
+/// `y[t, :] (+)= scale * table[ids[t], :]` for ids in `first_row..first_row + rows`, the rows that `table` holds. y: \[tokens, hidden\].
 pub fn embedding(
     ids: View,
     table: View,
@@ -34,8 +35,10 @@ pub fn embedding(
     tokens: usize,
     hidden: usize,
     scale: f32,
+    add: bool,
 ) -> Op {
-    let params = Params { tokens: tokens as u32, hidden: hidden as u32, first_row: first_row as u32, rows: rows as u32, scale };
+    let params =
+        Params { tokens: tokens as u32, hidden: hidden as u32, first_row: first_row as u32, rows: rows as u32, scale, add: add.into() };
     let mut op = op(&KERNEL, vec![ids, table, y], params, grid256(tokens * hidden), tokens * hidden);
     op.constants = vec![("FORMAT", format.constant())];
     op
@@ -48,8 +51,12 @@ fn run(call: &mut Call<'_>) {
     let hidden = p.hidden as usize;
     for_rows(&mut y[..p.tokens as usize * hidden], hidden, |t, row| {
         if let Some(local) = ids[t].checked_sub(p.first_row).filter(|r| *r < p.rows) {
+            let before = if p.add != 0 { row.to_vec() } else { Vec::new() };
             format.widen(table, local as usize * hidden, row);
             row.iter_mut().for_each(|y| *y *= p.scale);
+            for (y, before) in row.iter_mut().zip(&before) {
+                *y += before;
+            }
         }
     });
 }

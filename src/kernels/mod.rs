@@ -2,6 +2,8 @@
 //!
 //! A twin sees the shader's bindings and parameters and reads as the kernel's definition, as plain as speed allows.
 
+pub mod activate;
+pub mod activate_grad;
 pub mod activation;
 pub mod adamw;
 pub mod attention;
@@ -23,6 +25,10 @@ pub mod format;
 pub mod gather_rows;
 pub mod glu;
 pub mod glu_grad;
+pub mod layer_norm;
+mod layer_norm_cases;
+pub mod layer_norm_grad;
+pub mod layer_norm_weight_grad;
 pub mod loss_sum;
 pub mod magnitude_grad;
 pub mod matmul;
@@ -82,6 +88,8 @@ pub mod metrics {
 
 /// Every kernel, for tests that look at all shaders.
 pub static ALL: &[&Kernel] = &[
+    &activate::KERNEL,
+    &activate_grad::KERNEL,
     &adamw::KERNEL,
     &attention::KERNEL,
     &attention::STEP_KERNEL,
@@ -99,6 +107,9 @@ pub static ALL: &[&Kernel] = &[
     &gather_rows::KERNEL,
     &glu::KERNEL,
     &glu_grad::KERNEL,
+    &layer_norm::KERNEL,
+    &layer_norm_grad::KERNEL,
+    &layer_norm_weight_grad::KERNEL,
     &loss_sum::KERNEL,
     &magnitude_grad::KERNEL,
     &matmul::KERNEL,

@@ -9,12 +9,11 @@ use crate::files;
 use super::config::{ModelConfig, ParamSpec};
 use super::container::SafetensorsFile;
 use super::index::Index;
+use super::names::{HEAD, Names};
 use super::tensor::{StoredTensor, TensorView};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-const EMBED: &str = "model.embed_tokens.weight";
-const HEAD: &str = "lm_head.weight";
 
 /// The weights of a model folder, mapped, checked, and not copied.
 #[derive(Debug)]
@@ -115,17 +114,18 @@ impl Checkpoint {
 
     /// Every parameter of `config` with where its tensor lies, in the order of [`ModelConfig::parameter_list`].
     ///
-    /// Names may lack `model.` in front, as when the bare decoder was saved. A tied table may be stored as embedding or as
+    /// Names may lack the family's root (`model.`) in front, as when the bare decoder was saved. A tied table may be stored as embedding or as
     /// `lm_head.weight`; where both are there the embedding counts. The tensor keeps the name it is stored under.
     ///
     /// Refuses missing tensors, shapes that differ from config.json's, and tensors of a layer that the architecture does not have
     /// (a bias, a scale): leaving those out would compute another model. Tensors outside the decoder are ignored.
     pub fn resolve(&self, config: &ModelConfig) -> Result<Vec<(ParamSpec, StoredTensor<'_>)>> {
+        let names = config.architecture.names();
         let mut used = HashSet::new();
         let mut missing = Vec::new();
         let mut found = Vec::new();
         for spec in config.parameter_list() {
-            match self.stored_name(&spec.name, config.tie_word_embeddings) {
+            match self.stored_name(&spec.name, names, config.tie_word_embeddings) {
                 Some(name) => {
                     used.insert(name);
                     found.push((spec, name));
@@ -143,20 +143,21 @@ impl Checkpoint {
             .into_iter()
             .map(|(spec, name)| {
                 let tensor = self.stored(name)?;
-                if tensor.shape == spec.shape {
+                let wanted = spec.stored_shape();
+                if tensor.shape == wanted {
+                    let tensor = if spec.transposed { tensor.transposed() } else { tensor };
                     return Ok((spec, tensor));
                 }
-                let what =
-                    format!("has shape {:?}, but config.json makes it {:?} (from {})", tensor.shape, spec.shape, sizing_keys(&spec.name));
+                let what = format!("has shape {:?}, but config.json makes it {wanted:?} (from {})", tensor.shape, sizing_keys(&spec.name));
                 Err(Error::input(self.tensor_place(name), what, "config.json and weights must come from the same model"))
             })
             .collect()
     }
 
     /// The name under which a parameter is stored, if it is.
-    fn stored_name(&self, name: &str, tied: bool) -> Option<&str> {
-        let bare = name.strip_prefix("model.");
-        let alias = (tied && name == EMBED).then_some(HEAD);
+    fn stored_name(&self, name: &str, names: &Names, tied: bool) -> Option<&str> {
+        let bare = name.strip_prefix(names.root);
+        let alias = (tied && name == names.embed).then_some(HEAD);
         let names = [Some(name), bare, alias];
         names.into_iter().flatten().find_map(|name| self.tensors.get_key_value(name)).map(|(name, _)| name.as_str())
     }
@@ -176,12 +177,12 @@ impl Checkpoint {
     }
 
     fn refuse_if_it_matters(&self, name: &str, config: &ModelConfig) -> Result<()> {
-        let bare = name.strip_prefix("model.").unwrap_or(name);
-        // Old checkpoints carry the rotary frequencies, which follow from config.json.
-        let known = bare.ends_with("rotary_emb.inv_freq") || (config.tie_word_embeddings && name == HEAD);
+        let names = config.architecture.names();
+        let bare = name.strip_prefix(names.root).unwrap_or(name);
+        let known = names.ignored.iter().any(|end| bare.ends_with(end)) || (config.tie_word_embeddings && name == HEAD);
         // Both names of one parameter: the other one is in use.
-        let double = bare == name && self.contains(&format!("model.{name}"));
-        let inside = ["layers.", "norm.", "embed_tokens.", "lm_head."].iter().any(|part| bare.starts_with(part));
+        let double = bare == name && self.contains(&format!("{}{name}", names.root));
+        let inside = names.inside.iter().any(|part| bare.starts_with(part));
         if known || double || !inside {
             return Ok(());
         }
@@ -211,6 +212,12 @@ fn sizing_keys(name: &str) -> &'static str {
         "k_norm",
         "embed_tokens",
         "lm_head",
+        "wte",
+        "wpe",
+        "c_fc",
+        "mlp.c_proj",
+        ".h.",
+        "ln_f",
     ];
     match parts.into_iter().find(|part| name.contains(part)) {
         Some("q_proj" | "o_proj") => "num_attention_heads, head_dim, hidden_size",
@@ -219,6 +226,10 @@ fn sizing_keys(name: &str) -> &'static str {
         Some("gate_proj" | "up_proj" | "down_proj") => "intermediate_size, hidden_size",
         Some("q_norm" | "k_norm") => "head_dim",
         Some("embed_tokens" | "lm_head") => "vocab_size, hidden_size",
+        Some("wte") => "vocab_size, n_embd",
+        Some("wpe") => "n_positions, n_embd",
+        Some("c_fc" | "mlp.c_proj") => "n_inner, n_embd",
+        Some(".h." | "ln_f") => "n_embd",
         _ => "hidden_size",
     }
 }
@@ -250,6 +261,8 @@ mod tests {
     use std::borrow::Cow;
     use std::fs;
 
+    const EMBED: &str = "model.embed_tokens.weight";
+
     fn write(folder: &Path, name: &str, tensors: &[(&str, &[usize])]) {
         let specs: Vec<_> = tensors.iter().map(|(name, shape)| TensorSpec::new(*name, Dtype::BF16, shape.to_vec())).collect();
         write_safetensors(&folder.join(name), &specs, &[], |spec| Ok(Cow::Owned(vec![1; spec.shape.iter().product::<usize>() * 2])))
@@ -274,7 +287,7 @@ mod tests {
     }
 
     fn spec(name: &str, shape: &[usize]) -> ParamSpec {
-        ParamSpec { name: name.into(), shape: shape.to_vec() }
+        ParamSpec { name: name.into(), shape: shape.to_vec(), transposed: false }
     }
 
     fn open_error(folder: &Path) -> (String, String) {
@@ -298,6 +311,41 @@ mod tests {
             assert_eq!(resolved.len(), config.parameter_list().len());
             assert!(resolved.iter().all(|(spec, view)| spec.shape == view.shape && view.byte_len() as u64 == 2 * spec.elements()));
         }
+    }
+
+    #[test]
+    fn gpt2_s_matrices_are_turned_and_its_masks_left() {
+        let text = r#"{"model_type": "gpt2", "vocab_size": 10, "n_embd": 8, "n_layer": 2, "n_head": 2, "n_positions": 6, "n_inner": 12}"#;
+        let config = ModelConfig::from_json(text, "config.json").expect("config");
+        for strip in [false, true] {
+            let folder = folder(&config, |specs| {
+                for spec in specs.iter_mut() {
+                    spec.shape = spec.stored_shape();
+                    spec.name = if strip { spec.name.trim_start_matches("transformer.").to_owned() } else { spec.name.clone() };
+                }
+                let root = if strip { "" } else { "transformer." };
+                specs.push(spec(&format!("{root}h.0.attn.bias"), &[1, 1, 6, 6]));
+                specs.push(spec(&format!("{root}h.1.attn.masked_bias"), &[1]));
+            });
+            let checkpoint = Checkpoint::open(folder.path()).expect("open");
+            let resolved = checkpoint.resolve(&config).expect("resolve");
+            assert_eq!(resolved.len(), config.parameter_list().len());
+            let c_fc = resolved.iter().find(|(spec, _)| spec.name == "transformer.h.1.mlp.c_fc.weight").expect("c_fc");
+            assert_eq!((c_fc.1.shape.as_slice(), c_fc.1.stored_shape()), ([12, 8].as_slice(), vec![8, 12]));
+            assert!(resolved.iter().all(|(spec, view)| spec.shape == view.shape));
+        }
+        let wrong = folder(&config, |_| {});
+        let error = Checkpoint::open(wrong.path()).expect("open").resolve(&config).expect_err("not turned").to_string();
+        assert!(
+            error.contains("c_attn.weight") && error.contains("[24, 8]") && error.contains("[8, 24]") && error.contains("n_embd"),
+            "{error}"
+        );
+        let more = folder(&config, |specs| {
+            specs.iter_mut().for_each(|spec| spec.shape = spec.stored_shape());
+            specs.push(spec("transformer.h.2.ln_1.weight", &[8]));
+        });
+        let error = Checkpoint::open(more.path()).expect("open").resolve(&config).expect_err("a layer too many").to_string();
+        assert!(error.contains("h.2.ln_1.weight") && error.contains("not part"), "{error}");
     }
 
     #[test]

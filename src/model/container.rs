@@ -81,7 +81,7 @@ impl SafetensorsFile {
             let what = format!("has type {}; only F32, F16 and BF16 are supported", entry.dtype);
             return Err(tensor_error(&self.place, name, what, "use the model saved in bf16, f16 or f32"));
         };
-        Ok(StoredTensor { file: self, name, dtype, shape: entry.shape.clone(), range: entry.range.clone() })
+        Ok(StoredTensor { file: self, name, dtype, shape: entry.shape.clone(), range: entry.range.clone(), transposed: false })
     }
 
     /// A part of the file, which must lie inside.

@@ -27,12 +27,14 @@ pub struct Inputs {
     pub step: View,
     /// See [`crate::kernels::metrics`].
     pub metrics: View,
-    /// Cosines and sines by position.
-    pub rope: View,
+    /// Cosines and sines by position, where the model rotates.
+    pub rope: Option<View>,
     /// The same for layers with a sliding window, where they have a rope of their own.
     pub local_rope: Option<View>,
     /// Positions by token, for the embedding's gradient.
     pub groups: Groups,
+    /// The same by position within a sequence, where positions are learned.
+    pub position_groups: Option<Groups>,
     /// Positions in the rope table.
     pub positions_known: usize,
 }
@@ -51,7 +53,7 @@ impl Inputs {
             losses: None,
             step: words("step inputs", INPUT_WORDS),
             metrics: words("metrics", METRIC_WORDS),
-            rope: words("rope table", positions * config.rotary_dim),
+            rope: (config.rotary_dim > 0).then(|| words("rope table", positions * config.rotary_dim)),
             local_rope: config.local_rope.as_ref().map(|_| words("local rope table", positions * config.rotary_dim)),
             groups: Groups {
                 ids: words("distinct tokens", tokens),
@@ -59,6 +61,12 @@ impl Inputs {
                 order: words("positions by token", tokens),
                 groups: tokens,
             },
+            position_groups: config.learned_positions.then(|| Groups {
+                ids: words("distinct positions", tokens),
+                starts: words("position starts", tokens + 1),
+                order: words("tokens by position", tokens),
+                groups: tokens,
+            }),
             positions_known: positions,
         }
     }
@@ -69,11 +77,12 @@ impl Inputs {
     /// Where the device was lost.
     pub fn upload_rope(&self, session: &mut Session, config: &ModelConfig) -> Result<()> {
         let table = |rope: &Rope| rope::table(&rope.inverse_frequencies(config.rotary_dim), self.positions_known);
-        session.write_f32(self.rope, &table(&config.rope))?;
-        match (self.local_rope, &config.local_rope) {
-            (Some(view), Some(rope)) => session.write_f32(view, &table(rope)),
-            _ => Ok(()),
+        for (view, rope) in [(self.rope, Some(&config.rope)), (self.local_rope, config.local_rope.as_ref())] {
+            if let (Some(view), Some(rope)) = (view, rope) {
+                session.write_f32(view, &table(rope))?;
+            }
         }
+        Ok(())
     }
 
     /// Uploads what each token sees: `spans` hold a first key and one past the last, which is the token itself.

@@ -4,15 +4,21 @@ use super::ModelConfig;
 use super::inputs::Inputs;
 use super::kept::{Activations, Kept};
 use super::linear::{Adapter, Into, Saved};
-use super::weights::{Layer, Linear, Vector, Weights};
+use super::weights::{Layer, Linear, Norm, Weight, Weights};
 use crate::device::{Op, PlanBuilder, View};
+use crate::kernels::activate::activate;
+use crate::kernels::activate_grad::activate_grad;
 use crate::kernels::attention::Attention;
 use crate::kernels::attention_delta::attention_delta;
+use crate::kernels::column_sum::column_sum;
 use crate::kernels::columns::{Columns, columns};
 use crate::kernels::embedding::embedding;
-use crate::kernels::embedding_grad::embedding_grad;
+use crate::kernels::embedding_grad::{Groups, embedding_grad};
 use crate::kernels::glu::glu;
 use crate::kernels::glu_grad::glu_grad;
+use crate::kernels::layer_norm::layer_norm;
+use crate::kernels::layer_norm_grad::layer_norm_grad;
+use crate::kernels::layer_norm_weight_grad::layer_norm_weight_grad;
 use crate::kernels::rms_norm::rms_norm;
 use crate::kernels::rms_norm_grad::rms_norm_grad;
 use crate::kernels::rms_norm_weight_grad::rms_norm_weight_grad;
@@ -41,14 +47,16 @@ pub struct Graph<'a> {
     pub loss_scale: Option<f32>,
 }
 
-/// Keys and values of the tokens decoded so far, one pair a layer: [capacity + 1, kv_heads, head_dim].
+/// Keys and values of the tokens decoded so far, one pair a layer: [tokens, kv_heads, head_dim].
 pub struct Cache<'a> {
     /// Keys and values by layer.
     pub layers: &'a [(View, View)],
-    /// \[tokens\]: where this call's tokens go; the row after the last takes padding.
+    /// Where each of this call's tokens goes; none for padding.
     pub places: View,
-    /// Tokens that fit.
-    pub capacity: usize,
+    /// Tokens of a sequence that spans may lead to.
+    pub keys: usize,
+    /// Tokens that fit, of all texts.
+    pub tokens: usize,
 }
 
 /// What one layer keeps for its backward pass. [tokens, width] each.
@@ -63,8 +71,10 @@ struct Remains {
     /// Attention's output before the norm behind it.
     attention_out: Option<Kept>,
     middle: Kept,
+    /// What is activated.
     gate: Kept,
-    up: Kept,
+    /// What the activated one multiplies, where the model has a gate.
+    up: Option<Kept>,
     /// The feed-forward half's output before the norm behind it.
     mlp_out: Option<Kept>,
     /// By the adapter, for each linear layer in the order of the forward pass.
@@ -97,35 +107,64 @@ impl Graph<'_> {
     }
 
     /// y = (residual +) norm(x), over `rows` of the norm's width.
-    pub(super) fn normed(&self, norm: &Vector, x: View, residual: Option<View>, y: View, rows: usize) -> Op {
-        rms_norm(x, norm.value, residual, y, rows, norm.len, self.config.rms_norm_eps as f32, self.config.norm_offset)
+    pub(super) fn normed(&self, norm: &Norm, x: View, residual: Option<View>, y: View, rows: usize) -> Op {
+        let (w, width, eps) = (norm.weight.value, norm.width(), self.config.norm_eps as f32);
+        match &norm.bias {
+            Some(bias) => {
+                debug_assert!(residual.is_none(), "no family has a layer norm behind a half");
+                layer_norm(x, w, bias.value, y, rows, width, eps)
+            }
+            None => rms_norm(x, w, residual, y, rows, width, eps, self.config.norm_offset),
+        }
     }
 
-    fn norm(&self, plan: &mut PlanBuilder, norm: &Vector, x: View, label: &str) -> View {
-        let y = plan.workspace(label, self.tokens() * norm.len);
+    fn norm(&self, plan: &mut PlanBuilder, norm: &Norm, x: View, label: &str) -> View {
+        let y = plan.workspace(label, self.tokens() * norm.width());
         plan.push(self.normed(norm, x, None, y, self.tokens()));
         y
     }
 
-    /// dx (+)= gradient of the norm at x, and the weight's where it trains. `rows` of the norm's width.
-    pub(super) fn norm_grad(&self, plan: &mut PlanBuilder, norm: &Vector, x: View, dy: View, dx: Into, rows: usize) {
+    /// dx (+)= gradient of the norm at x, and the weight's and bias's where they train. `rows` of the norm's width.
+    pub(super) fn norm_grad(&self, plan: &mut PlanBuilder, norm: &Norm, x: View, dy: View, dx: Into, rows: usize) {
+        let (w, width, eps) = (norm.weight.value, norm.width(), self.config.norm_eps as f32);
+        if let Some(bias) = &norm.bias {
+            let stats = plan.workspace("mean and inverse deviation", 2 * rows);
+            plan.push(layer_norm_grad(x, w, dy, dx.view, stats, rows, width, eps, dx.add));
+            if let Some(dw) = norm.weight.grad {
+                plan.push(layer_norm_weight_grad(x, dy, stats, dw, rows, width));
+            }
+            if let Some(db) = bias.grad {
+                plan.push(column_sum(dy, db, rows, width));
+            }
+            return;
+        }
         let r = plan.workspace("inverse rms", rows);
-        let (eps, offset) = (self.config.rms_norm_eps as f32, self.config.norm_offset);
-        plan.push(rms_norm_grad(x, norm.value, dy, dx.view, r, rows, norm.len, eps, offset, dx.add));
-        if let Some(dw) = norm.grad {
-            plan.push(rms_norm_weight_grad(x, dy, r, dw, rows, norm.len));
+        plan.push(rms_norm_grad(x, w, dy, dx.view, r, rows, width, eps, self.config.norm_offset, dx.add));
+        if let Some(dw) = norm.weight.grad {
+            plan.push(rms_norm_weight_grad(x, dy, r, dw, rows, width));
         }
     }
 
-    /// The embedded tokens, [tokens, hidden].
+    /// The embedded tokens, [tokens, hidden]; where positions are learned, theirs are added.
     fn embed(&self, plan: &mut PlanBuilder) -> View {
-        let table = &self.weights.embed;
-        let x = plan.activation("embedded", self.tokens() * table.cols);
-        for piece in &table.pieces {
-            let (tokens, scale) = (self.tokens(), self.config.embed_scale);
-            plan.push(embedding(self.inputs.ids, piece.value, table.format, piece.first_row, piece.rows, x, tokens, table.cols, scale));
+        let (tokens, scale, embed) = (self.tokens(), self.config.embed_scale, &self.weights.embed);
+        let x = plan.activation("embedded", tokens * embed.cols);
+        let positions = self.weights.positions.as_ref().map(|table| (table, self.inputs.positions, 1.0, true));
+        for (table, rows, scale, add) in [(embed, self.inputs.ids, scale, false)].into_iter().chain(positions) {
+            for piece in &table.pieces {
+                plan.push(embedding(rows, piece.value, table.format, piece.first_row, piece.rows, x, tokens, table.cols, scale, add));
+            }
         }
         x
+    }
+
+    /// Gradient of [`Self::embed`] in one of its tables, where that trains.
+    fn table_grad(&self, plan: &mut PlanBuilder, table: &Weight, groups: Groups, dx: View, scale: f32) {
+        for piece in &table.pieces {
+            if let Some(grad) = piece.grad {
+                plan.push(embedding_grad(groups, dx, grad, piece.first_row, piece.rows, table.cols, scale));
+            }
+        }
     }
 
     /// Lays out the whole forward pass up to the last layer's output. With a cache, tokens also see what is in it.
@@ -161,7 +200,7 @@ impl Graph<'_> {
         kept: &mut Vec<Saved>,
     ) -> [View; N] {
         let tokens = self.tokens();
-        if let [fused] = linears {
+        if let ([fused], true) = (linears, N > 1) {
             let whole = plan.workspace(fused.site.module, tokens * fused.weight.rows);
             kept.push(self.adapter.forward(plan, fused, x, whole, None, tokens));
             let mut first = 0;
@@ -192,7 +231,7 @@ impl Graph<'_> {
         dx: Option<View>,
     ) {
         let tokens = self.tokens();
-        if let [fused] = linears {
+        if let ([fused], true) = (linears, N > 1) {
             let whole = plan.workspace("d fused", tokens * fused.weight.rows);
             let mut first = 0;
             for (part, width) in dy.into_iter().zip(widths) {
@@ -209,28 +248,28 @@ impl Graph<'_> {
 
     /// A linear layer's output added to the stream `x`, through the norm behind it where there is one. What comes second is kept
     /// for that norm's backward pass, what comes third for the adapter's.
-    fn joined(&self, plan: &mut PlanBuilder, linear: &Linear, norm: Option<&Vector>, input: View, x: View) -> (View, Option<View>, Saved) {
+    fn joined(&self, plan: &mut PlanBuilder, linear: &Linear, norm: Option<&Norm>, input: View, x: View) -> (View, Option<View>, Saved) {
         let Some(norm) = norm else {
             let (y, kept) = self.apply(plan, linear, input, Some(x));
             return (y, None, kept);
         };
         let (out, kept) = self.apply(plan, linear, input, None);
-        let y = plan.activation("joined", self.tokens() * norm.len);
+        let y = plan.activation("joined", self.tokens() * norm.width());
         plan.push(self.normed(norm, out, Some(x), y, self.tokens()));
         (y, Some(out), kept)
     }
 
-    /// What a layer's tokens see, and how they are rotated.
-    fn sight(&self, layer: usize) -> (View, View) {
+    /// What a layer's tokens see, and how they are rotated; not at all where positions are learned.
+    fn sight(&self, layer: usize) -> (View, Option<View>) {
         let inputs = &self.inputs;
         match inputs.window.filter(|_| self.config.window(layer).is_some()) {
-            Some((spans, _)) => (spans, inputs.local_rope.unwrap_or(inputs.rope)),
+            Some((spans, _)) => (spans, inputs.local_rope.or(inputs.rope)),
             None => (inputs.spans, inputs.rope),
         }
     }
 
     /// Norm over heads (where the model has one) and rotation: a copy where there is a norm, in place otherwise.
-    fn positioned(&self, plan: &mut PlanBuilder, table: View, x: View, heads: usize, norm: Option<&Vector>) -> View {
+    fn positioned(&self, plan: &mut PlanBuilder, table: Option<View>, x: View, heads: usize, norm: Option<&Norm>) -> View {
         let (c, tokens) = (self.config, self.tokens());
         let x = match norm {
             None => x,
@@ -240,7 +279,9 @@ impl Graph<'_> {
                 y
             }
         };
-        plan.push(rope(self.inputs.positions, table, x, tokens, heads, c.head_dim, c.rotary_dim, false));
+        if let Some(table) = table {
+            plan.push(rope(self.inputs.positions, table, x, tokens, heads, c.head_dim, c.rotary_dim, false));
+        }
         x
     }
 
@@ -263,16 +304,22 @@ impl Graph<'_> {
             Some(cache) => {
                 let (keys, values) = cache.layers[index];
                 for (from, to) in [(k_at, keys), (v, values)] {
-                    plan.push(scatter_rows(cache.places, 0, from, to, cache.capacity + 1, tokens, kv_width));
+                    plan.push(scatter_rows(cache.places, 0, from, to, cache.tokens, tokens, kv_width));
                 }
-                (keys, values, cache.capacity)
+                (keys, values, cache.keys)
             }
         };
         plan.push(self.attention(seen).forward(q_at, keys, values, spans, attended, stats));
         let (middle, attention_out, kept_o) = self.joined(plan, &layer.o, layer.norm_behind_attention.as_ref(), attended, x);
         let h = self.norm(plan, &layer.mlp_norm, middle, "normed");
         adapter.push(kept_o);
-        let [gate, up] = self.projected(plan, &layer.gate_up, h, [c.intermediate_size; 2], &mut adapter);
+        let (gate, up) = if c.gated {
+            let [gate, up] = self.projected(plan, &layer.gate_up, h, [c.intermediate_size; 2], &mut adapter);
+            (gate, Some(up))
+        } else {
+            let [inner] = self.projected(plan, &layer.gate_up, h, [c.intermediate_size], &mut adapter);
+            (inner, None)
+        };
         let act = self.activated(plan, gate, up);
         let (y, mlp_out, kept_down) = self.joined(plan, &layer.down, layer.norm_behind_mlp.as_ref(), act, middle);
         adapter.push(kept_down);
@@ -287,7 +334,7 @@ impl Graph<'_> {
             attention_out: attention_out.map(|out| keep(out, c.hidden_size)),
             middle: keep(middle, c.hidden_size),
             gate: keep(gate, c.intermediate_size),
-            up: keep(up, c.intermediate_size),
+            up: up.map(|up| keep(up, c.intermediate_size)),
             mlp_out: mlp_out.map(|out| keep(out, c.hidden_size)),
             adapter,
         };
@@ -295,7 +342,7 @@ impl Graph<'_> {
     }
 
     /// Queries or keys as attention reads them, and what is kept of them.
-    fn seen(&self, plan: &mut PlanBuilder, table: View, x: View, heads: usize, norm: Option<&Vector>) -> (Kept, View) {
+    fn seen(&self, plan: &mut PlanBuilder, table: Option<View>, x: View, heads: usize, norm: Option<&Norm>) -> (Kept, View) {
         let count = self.tokens() * heads * self.config.head_dim;
         if norm.is_some() {
             let kept = Kept::rounded(plan, x, count, self.activations);
@@ -305,16 +352,20 @@ impl Graph<'_> {
         (Kept::rounded(plan, at, count, self.activations), at)
     }
 
-    fn activated(&self, plan: &mut PlanBuilder, gate: View, up: View) -> View {
+    fn activated(&self, plan: &mut PlanBuilder, gate: View, up: Option<View>) -> View {
         let count = self.tokens() * self.config.intermediate_size;
         let act = plan.workspace("activated", count);
-        plan.push(glu(self.config.activation, gate, up, act, count));
+        plan.push(match up {
+            Some(up) => glu(self.config.activation, gate, up, act, count),
+            None => activate(self.config.activation, gate, act, count),
+        });
         act
     }
 
     /// Lays out the backward pass. `dx` holds the gradient of [`Forward::y`] and is worked on in place.
     pub fn backward(&self, plan: &mut PlanBuilder, forward: Forward, dx: View) {
-        let embed_trains = self.weights.embed.pieces.iter().any(|p| p.grad.is_some());
+        let tables = [Some(&self.weights.embed), self.weights.positions.as_ref()];
+        let embed_trains = tables.into_iter().flatten().flat_map(|table| &table.pieces).any(|piece| piece.grad.is_some());
         for (i, (layer, mut kept)) in self.weights.layers.iter().zip(forward.layers).enumerate().rev() {
             if self.recompute {
                 let x = kept.x.open(plan);
@@ -322,13 +373,9 @@ impl Graph<'_> {
             }
             self.layer_grad(plan, i, layer, kept, dx, i > 0 || embed_trains);
         }
-        if embed_trains {
-            for piece in &self.weights.embed.pieces {
-                if let Some(grad) = piece.grad {
-                    let (groups, width, scale) = (self.inputs.groups, self.weights.embed.cols, self.config.embed_scale);
-                    plan.push(embedding_grad(groups, dx, grad, piece.first_row, piece.rows, width, scale));
-                }
-            }
+        self.table_grad(plan, &self.weights.embed, self.inputs.groups, dx, self.config.embed_scale);
+        if let (Some(table), Some(groups)) = (&self.weights.positions, self.inputs.position_groups) {
+            self.table_grad(plan, table, groups, dx, 1.0);
         }
     }
 
@@ -342,16 +389,23 @@ impl Graph<'_> {
         let into = |view| Some(Into { view, add: false });
 
         // Feed-forward half. `dx` is the gradient of its output and, through the residual, of its input.
-        let (gate, up, middle) = (kept.gate.open(plan), kept.up.open(plan), kept.middle.open(plan));
+        let (gate, up, middle) = (kept.gate.open(plan), kept.up.map(|up| up.open(plan)), kept.middle.open(plan));
         let act = self.activated(plan, gate, up);
         let dact = plan.workspace("d activated", tokens * c.intermediate_size);
         let dout = self.unjoined(plan, layer.norm_behind_mlp.as_ref(), kept.mlp_out, dx);
         self.adapter.backward(plan, &layer.down, kept_down, act, dout, into(dact), tokens);
-        plan.push(glu_grad(c.activation, dact, gate, up, tokens * c.intermediate_size));
-        let (dgate, dup) = (gate, up);
+        let (inner, count) = (c.intermediate_size, tokens * c.intermediate_size);
+        plan.push(match up {
+            Some(up) => glu_grad(c.activation, dact, gate, up, count),
+            None => activate_grad(c.activation, dact, gate, count),
+        });
         let h = self.norm(plan, &layer.mlp_norm, middle, "normed");
         let dh = plan.workspace("d normed", tokens * hidden);
-        self.projected_grad(plan, &layer.gate_up, h, [dgate, dup], [c.intermediate_size; 2], kept_gate_up, Some(dh));
+        // Both are in place: what was kept are now gradients.
+        match up {
+            Some(up) => self.projected_grad(plan, &layer.gate_up, h, [gate, up], [inner; 2], kept_gate_up, Some(dh)),
+            None => self.projected_grad(plan, &layer.gate_up, h, [gate], [inner], kept_gate_up, Some(dh)),
+        }
         self.norm_grad(plan, &layer.mlp_norm, middle, dh, Into { view: dx, add: true }, tokens);
 
         // Attention half.
@@ -377,7 +431,7 @@ impl Graph<'_> {
         let dk = self.unpositioned(plan, table, dk, k_kept, kv_heads, norms.map(|n| &n.1));
         let x = kept.x.open(plan);
         let h = self.norm(plan, &layer.input_norm, x, "normed");
-        let norm_trains = layer.input_norm.grad.is_some();
+        let norm_trains = layer.input_norm.weight.grad.is_some();
         let dh = (below || norm_trains).then(|| plan.workspace("d normed", tokens * hidden));
         let widths = [heads * c.head_dim, kv_heads * c.head_dim, kv_heads * c.head_dim];
         self.projected_grad(plan, &layer.qkv, h, [dq, dk, dv], widths, kept_qkv, dh);
@@ -387,18 +441,20 @@ impl Graph<'_> {
     }
 
     /// Gradient of [`Self::joined`]'s linear layer's output, given that of the stream.
-    fn unjoined(&self, plan: &mut PlanBuilder, norm: Option<&Vector>, out: Option<Kept>, dy: View) -> View {
+    fn unjoined(&self, plan: &mut PlanBuilder, norm: Option<&Norm>, out: Option<Kept>, dy: View) -> View {
         let (Some(norm), Some(out)) = (norm, out) else { return dy };
         let out = out.open(plan);
-        let dout = plan.workspace("d before the norm", self.tokens() * norm.len);
+        let dout = plan.workspace("d before the norm", self.tokens() * norm.width());
         self.norm_grad(plan, norm, out, dy, Into { view: dout, add: false }, self.tokens());
         dout
     }
 
     /// Gradient through rotation and norm over heads, in place or into a new buffer.
-    fn unpositioned(&self, plan: &mut PlanBuilder, table: View, dy: View, x: View, heads: usize, norm: Option<&Vector>) -> View {
+    fn unpositioned(&self, plan: &mut PlanBuilder, table: Option<View>, dy: View, x: View, heads: usize, norm: Option<&Norm>) -> View {
         let (c, tokens) = (self.config, self.tokens());
-        plan.push(rope(self.inputs.positions, table, dy, tokens, heads, c.head_dim, c.rotary_dim, true));
+        if let Some(table) = table {
+            plan.push(rope(self.inputs.positions, table, dy, tokens, heads, c.head_dim, c.rotary_dim, true));
+        }
         let Some(norm) = norm else { return dy };
         let dx = plan.workspace("d heads", tokens * heads * c.head_dim);
         self.norm_grad(plan, norm, x, dy, Into { view: dx, add: false }, tokens * heads);

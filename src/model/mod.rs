@@ -13,6 +13,7 @@ mod kept;
 pub mod layers;
 pub mod linear;
 pub mod modules;
+pub mod names;
 pub mod outline;
 pub mod rope;
 pub mod save;

@@ -20,7 +20,13 @@ impl ModelConfig {
     pub fn outline(&self) -> Vec<Part> {
         let mut parts: Vec<Part> = Vec::new();
         for spec in self.parameter_list() {
-            let inside = spec.name.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.')).map(|(_, name)| name);
+            let layers = self.architecture.names().layers;
+            let inside = spec
+                .name
+                .strip_prefix(layers)
+                .and_then(|rest| rest.strip_prefix('.'))
+                .and_then(|rest| rest.split_once('.'))
+                .map(|(_, name)| name);
             let elements = spec.elements();
             let name = inside.unwrap_or(&spec.name).to_owned();
             match parts.iter_mut().find(|part| inside.is_some() && part.name == name && part.shape == spec.shape) {

@@ -37,6 +37,9 @@ pub enum RopeScaling {
 }
 
 impl Rope {
+    /// Stands where nothing is rotated.
+    pub const NONE: Self = Self { theta: 1.0, scaling: RopeScaling::None };
+
     /// Radians per position: `head_dim / 2` values, the fastest first.
     ///
     /// As transformers' `modeling_rope_utils.py` defines them (`_compute_default_rope_parameters`,

@@ -9,9 +9,6 @@ use crate::random::Random;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// Matrices with a row for each token.
-const TABLES: [&str; 2] = ["model.embed_tokens.weight", "lm_head.weight"];
-
 /// A model to load: a checkpoint, or an architecture whose weights are drawn.
 pub struct Source {
     /// The folder.
@@ -81,7 +78,7 @@ impl Source {
         self.formats_in(None)
     }
 
-    /// As [`Self::formats`], in `weights` if that is given. In 4 bits the tables of tokens take 8: each of their rows is read alone, and
+    /// As [`Self::formats`], in `weights` if that is given. In 4 bits the tables of tokens and positions take 8: each of their rows is read alone, and
     /// the output layer's errors reach the loss at once.
     ///
     /// # Errors
@@ -89,7 +86,7 @@ impl Source {
     pub fn formats_in(&self, weights: Option<Format>) -> Result<HashMap<String, Format>> {
         let weights = weights.or(self.weights);
         let held = |name: &str, stored: Format| match weights {
-            Some(Format::Nf4) if TABLES.contains(&name) => Format::Int8,
+            Some(Format::Nf4) if self.config.architecture.names().tables().any(|table| table == name) => Format::Int8,
             _ => weights.unwrap_or(stored),
         };
         Ok(match &self.checkpoint {

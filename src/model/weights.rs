@@ -1,7 +1,8 @@
 //! A model's parameters laid out on a device: where each one lies, and how the checkpoint's bytes get there.
 
 use super::arena::Arena;
-use super::modules::{Role, half, role};
+use super::modules::{Role, path, role};
+use super::names::HEAD;
 use super::{Dtype, ModelConfig, ParamSpec, StoredTensor};
 use crate::device::{Category, Layout, Session, View};
 use crate::error::Result;
@@ -51,6 +52,26 @@ pub struct Vector {
     pub len: usize,
 }
 
+/// A norm: an RMS norm's weight, or a layer norm's weight and bias.
+#[derive(Clone, Debug)]
+pub struct Norm {
+    /// What the normalised numbers are multiplied with.
+    pub weight: Vector,
+    /// What is added to them.
+    pub bias: Option<Vector>,
+}
+
+impl Norm {
+    /// Numbers that are normalised together.
+    pub fn width(&self) -> usize {
+        self.weight.len
+    }
+
+    fn vectors(&self) -> impl Iterator<Item = &Vector> {
+        std::iter::once(&self.weight).chain(&self.bias)
+    }
+}
+
 /// Where a linear layer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Site {
@@ -63,7 +84,7 @@ pub struct Site {
 impl Site {
     /// transformers' path of the module: `model.layers.0.self_attn.q_proj`.
     pub fn path(&self) -> String {
-        format!("model.layers.{}.{}.{}", self.layer, half(self.module), self.module)
+        path(self.layer, self.module)
     }
 }
 
@@ -82,20 +103,20 @@ pub struct Linear {
 #[derive(Clone, Debug)]
 pub struct Layer {
     /// Norm before attention.
-    pub input_norm: Vector,
-    /// Queries, keys and values: a linear layer each, or one in which they lie side by side (Phi-3).
+    pub input_norm: Norm,
+    /// Queries, keys and values: a linear layer each, or one in which they lie side by side (Phi-3, GPT-2).
     pub qkv: Vec<Linear>,
     /// Output of attention.
     pub o: Linear,
     /// Norm behind attention, before it is added to the stream (Gemma).
-    pub norm_behind_attention: Option<Vector>,
+    pub norm_behind_attention: Option<Norm>,
     /// Norms over each head of queries and keys (Qwen3, Gemma).
-    pub qk_norm: Option<(Vector, Vector)>,
+    pub qk_norm: Option<(Norm, Norm)>,
     /// Norm before the feed-forward half.
-    pub mlp_norm: Vector,
+    pub mlp_norm: Norm,
     /// Norm behind the feed-forward half, before it is added to the stream (Gemma).
-    pub norm_behind_mlp: Option<Vector>,
-    /// What is gated and what gates, in the same way.
+    pub norm_behind_mlp: Option<Norm>,
+    /// What is gated and what gates, in the same way; without a gate, the one that reads the stream.
     pub gate_up: Vec<Linear>,
     /// Back to the residual stream.
     pub down: Linear,
@@ -113,10 +134,12 @@ impl Layer {
 pub struct Weights {
     /// The embedding table.
     pub embed: Weight,
+    /// The table of learned positions, where the model has one.
+    pub positions: Option<Weight>,
     /// The decoder layers.
     pub layers: Vec<Layer>,
     /// The last norm.
-    pub norm: Vector,
+    pub norm: Norm,
     /// The output layer; none where it is the embedding table.
     pub head: Option<Weight>,
 }
@@ -127,11 +150,11 @@ impl Weights {
     pub fn declare(config: &ModelConfig, layout: &mut Layout, arena: Option<&mut Arena>, format: impl Fn(&str) -> Format) -> Self {
         let mut d = Declare { layout, arena, format: &format };
         let (hidden, dim) = (config.hidden_size, config.head_dim);
-        let embed = d.weight("model.embed_tokens.weight", config.vocab_size, hidden);
+        let names = config.architecture.names();
+        let embed = d.weight(names.embed, config.vocab_size, hidden);
+        let positions = names.positions.map(|name| d.weight(name, config.max_position_embeddings, hidden));
         let shapes = config.linear_shapes();
-        // Where there is a norm behind attention, Llama's name for the one before the feed-forward half is its name.
-        let behind = config.norms_behind;
-        let before_mlp = if behind { "pre_feedforward_layernorm" } else { "post_attention_layernorm" };
+        let (behind, biased) = (config.norms_behind, config.layer_norm);
         let layers = (0..config.num_hidden_layers)
             .map(|layer| {
                 let linears = |d: &mut Declare<'_>, wanted: Role| -> Vec<Linear> {
@@ -145,25 +168,25 @@ impl Weights {
                     .collect()
                 };
                 let one = |d: &mut Declare<'_>, wanted: Role| linears(d, wanted).pop().expect("every family has one");
-                let at = format!("model.layers.{layer}");
+                let at = format!("{}.{layer}", names.layers);
                 Layer {
                     qkv: linears(&mut d, Role::AttentionIn),
                     o: one(&mut d, Role::AttentionOut),
                     qk_norm: config.qk_norm.then(|| {
-                        (d.vector(&format!("{at}.self_attn.q_norm.weight"), dim), d.vector(&format!("{at}.self_attn.k_norm.weight"), dim))
+                        (d.norm(&format!("{at}.self_attn.q_norm"), dim, false), d.norm(&format!("{at}.self_attn.k_norm"), dim, false))
                     }),
                     gate_up: linears(&mut d, Role::MlpIn),
                     down: one(&mut d, Role::MlpOut),
-                    input_norm: d.vector(&format!("{at}.input_layernorm.weight"), hidden),
-                    mlp_norm: d.vector(&format!("{at}.{before_mlp}.weight"), hidden),
-                    norm_behind_attention: behind.then(|| d.vector(&format!("{at}.post_attention_layernorm.weight"), hidden)),
-                    norm_behind_mlp: behind.then(|| d.vector(&format!("{at}.post_feedforward_layernorm.weight"), hidden)),
+                    input_norm: d.norm(&format!("{at}.{}", names.input_norm), hidden, biased),
+                    mlp_norm: d.norm(&format!("{at}.{}", names.mlp_norm), hidden, biased),
+                    norm_behind_attention: behind.then(|| d.norm(&format!("{at}.post_attention_layernorm"), hidden, biased)),
+                    norm_behind_mlp: behind.then(|| d.norm(&format!("{at}.post_feedforward_layernorm"), hidden, biased)),
                 }
             })
             .collect();
-        let norm = d.vector("model.norm.weight", hidden);
-        let head = (!config.tie_word_embeddings).then(|| d.weight("lm_head.weight", config.vocab_size, hidden));
-        Self { embed, layers, norm, head }
+        let norm = d.norm(names.norm, hidden, biased);
+        let head = (!config.tie_word_embeddings).then(|| d.weight(HEAD, config.vocab_size, hidden));
+        Self { embed, positions, layers, norm, head }
     }
 
     /// The output layer's table.
@@ -174,12 +197,12 @@ impl Weights {
     /// Every matrix.
     pub fn matrices(&self) -> impl Iterator<Item = &Weight> {
         let linears = self.layers.iter().flat_map(Layer::linears).map(|linear| &linear.weight);
-        std::iter::once(&self.embed).chain(linears).chain(&self.head)
+        std::iter::once(&self.embed).chain(&self.positions).chain(linears).chain(&self.head)
     }
 
     /// Every vector.
     pub fn vectors(&self) -> impl Iterator<Item = &Vector> {
-        std::iter::once(&self.norm).chain(self.layers.iter().flat_map(Layer::vectors))
+        self.norm.vectors().chain(self.layers.iter().flat_map(Layer::vectors))
     }
 
     /// Copies one parameter's numbers to the device, part by part: no more of the file is held than four million numbers.
@@ -225,7 +248,8 @@ impl Weights {
 impl Layer {
     fn vectors(&self) -> impl Iterator<Item = &Vector> {
         let norms = [&self.input_norm, &self.mlp_norm].into_iter().chain(self.qk_norm.iter().flat_map(|(q, k)| [q, k]));
-        norms.chain(&self.norm_behind_attention).chain(&self.norm_behind_mlp).chain(self.linears().filter_map(|l| l.bias.as_ref()))
+        let norms = norms.chain(&self.norm_behind_attention).chain(&self.norm_behind_mlp);
+        norms.flat_map(Norm::vectors).chain(self.linears().filter_map(|l| l.bias.as_ref()))
     }
 }
 
@@ -271,6 +295,11 @@ impl Declare<'_> {
             })
             .collect();
         Weight { name: name.into(), rows, cols, format, pieces }
+    }
+
+    fn norm(&mut self, name: &str, len: usize, biased: bool) -> Norm {
+        let weight = self.vector(&format!("{name}.weight"), len);
+        Norm { weight, bias: biased.then(|| self.vector(&format!("{name}.bias"), len)) }
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Vector {

@@ -1,5 +1,6 @@
 //! How many diagonal blocks a layer gets: one number for all, or one for each module name.
 
+use crate::model::modules::short;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -32,7 +33,7 @@ impl Blocks {
     pub fn get(&self, module: &str) -> Option<usize> {
         match self {
             Self::One(n) => Some(*n),
-            Self::PerModule(map) => map.get(module).or_else(|| map.get(DEFAULT_KEY)).copied(),
+            Self::PerModule(map) => [module, short(module), DEFAULT_KEY].iter().find_map(|name| map.get(*name)).copied(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::adapter::Blend;
 use crate::error::{Error, Result};
 use crate::files::{self, atomic_write_bytes};
+use crate::model::tensor::transpose;
 use crate::model::weights::Site;
 use crate::model::{Checkpoint, Dtype, ModelConfig, Source, TensorSpec, modules, write_safetensors};
 use half::{bf16, f16};
@@ -40,8 +41,14 @@ pub fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
 /// # Errors
 /// Where a file cannot be written.
 pub fn write_model(source: &Source, folder: &Path, dtype: Dtype, values: impl Fn(&str, &[usize]) -> Result<Vec<f32>>) -> Result<()> {
-    let specs: Vec<TensorSpec> = source.config.parameter_list().into_iter().map(|p| TensorSpec::new(p.name, dtype, p.shape)).collect();
-    write_folder(source, folder, dtype, &specs, |spec| Ok(Cow::Owned(encode(&values(&spec.name, &spec.shape)?, dtype))))
+    let parameters = source.config.parameter_list();
+    let specs: Vec<TensorSpec> = parameters.iter().map(|p| TensorSpec::new(p.name.clone(), dtype, p.stored_shape())).collect();
+    write_folder(source, folder, dtype, &specs, |spec| {
+        let own = parameters.iter().find(|p| p.name == spec.name).ok_or_else(|| Error::input(&spec.name, "is no parameter", ""))?;
+        let values = values(&own.name, &own.shape)?;
+        let values = if own.transposed { transpose(&values, own.shape[1], 0..own.shape[1]) } else { values };
+        Ok(Cow::Owned(encode(&values, dtype)))
+    })
 }
 
 /// Writes base and adapters as one model, in `dtype` or the checkpoint's own types. Tensors keep their stored names.
@@ -59,7 +66,7 @@ pub fn write_merged<'a>(
     refuse_what_is_there(folder)?;
     let parameters = checkpoint.resolve(&source.config)?;
     let specs: Vec<TensorSpec> =
-        parameters.iter().map(|(_, t)| TensorSpec::new(t.name, dtype.unwrap_or(t.dtype), t.shape.clone())).collect();
+        parameters.iter().map(|(_, t)| TensorSpec::new(t.name, dtype.unwrap_or(t.dtype), t.stored_shape())).collect();
     write_folder(source, folder, dtype.unwrap_or(source.dtype()), &specs, |spec| {
         let (own, tensor) =
             parameters.iter().find(|(_, t)| t.name == spec.name).ok_or_else(|| Error::input(&spec.name, "is not in the checkpoint", ""))?;
@@ -67,18 +74,19 @@ pub fn write_merged<'a>(
             let mut values = tensor.read()?.to_f32();
             let rows = values.par_chunks_mut(tensor.shape[1]).enumerate();
             rows.for_each_init(Vec::new, |sums, (o, row)| change.add_to_row(o, row, sums));
-            return Ok(Cow::Owned(encode(&values, spec.dtype)));
+            return Ok(Cow::Owned(encode(&tensor.in_stored_order(values), spec.dtype)));
         }
-        let tensor = tensor.read()?;
+        let tensor = tensor.read_stored()?;
         Ok(if spec.dtype == tensor.dtype { tensor.bytes } else { Cow::Owned(encode(&tensor.to_f32(), spec.dtype)) })
     })
 }
 
 /// The linear layer that a parameter is the weight of, if it is one's.
 pub(super) fn site_of(config: &ModelConfig, name: &str) -> Option<Site> {
-    let (layer, path) = name.strip_prefix("model.layers.")?.split_once('.')?;
+    let path = name.strip_suffix(".weight")?;
+    let (layer, _) = name.strip_prefix(config.architecture.names().layers)?.strip_prefix('.')?.split_once('.')?;
     let layer = layer.parse().ok()?;
-    let module = config.modules().into_iter().find(|module| path == format!("{}.{module}.weight", modules::half(module)))?;
+    let module = config.modules().into_iter().find(|module| path == modules::path(layer, module))?;
     Some(Site { layer, module })
 }
 

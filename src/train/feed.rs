@@ -1,10 +1,12 @@
 //! Micro-batches to the device.
 
 use super::program::Program;
+use crate::data::batch::{Grouped, grouped};
 use crate::data::{Batch, Dataset, bucket_for};
 use crate::device::Session;
 use crate::error::Result;
 use crate::kernels::NONE;
+use crate::kernels::embedding_grad::Groups;
 use crate::model::inputs::{Scalars, step_words};
 
 /// A micro-batch with the bucket it fits.
@@ -47,17 +49,23 @@ impl MicroBatch {
         session.write(to.target_rows, &rows)?;
         session.write(to.targets, &targets)?;
         if program.weights.embed.pieces.iter().any(|p| p.grad.is_some()) {
-            let mut ids = b.embed_ids.clone();
-            let mut starts = b.embed_starts.clone();
-            let last = starts.last().copied().unwrap_or(0);
-            ids.resize(tokens, NONE);
-            starts.resize(tokens + 1, last);
-            session.write(to.groups.ids, &ids)?;
-            session.write(to.groups.starts, &starts)?;
-            session.write(to.groups.order, &b.embed_order)?;
+            upload_groups(session, to.groups, b.by_token.clone(), tokens)?;
+            if let Some(groups) = to.position_groups {
+                upload_groups(session, groups, grouped(&b.positions, b.by_token.order.clone()), tokens)?;
+            }
         }
         session.write(to.step, &step_words(self.active_rows(), scalars))
     }
+}
+
+/// Uploads groups; those that a smaller batch leaves over are empty.
+fn upload_groups(session: &mut Session, to: Groups, mut groups: Grouped, tokens: usize) -> Result<()> {
+    let last = groups.starts.last().copied().unwrap_or(0);
+    groups.keys.resize(tokens, NONE);
+    groups.starts.resize(tokens + 1, last);
+    session.write(to.ids, &groups.keys)?;
+    session.write(to.starts, &groups.starts)?;
+    session.write(to.order, &groups.order)
 }
 
 /// Each token sees itself and what stands before it in its own row; padding sees nothing.

@@ -138,7 +138,7 @@ impl Program {
             }
         }
         if shape.writes > 0 {
-            let decoding = Decoding::declare(config, &mut program.layout, program.inputs, shape.writes);
+            let decoding = Decoding::declare(config, &mut program.layout, program.inputs, 1, shape.writes);
             let plans = decoding.lay(config, &program.weights, &program.without_dropout());
             program.decoding = Some(decoding.at(program.plans.len()));
             program.plans.extend(plans);
@@ -197,7 +197,9 @@ impl Program {
 
     fn graph<'a>(&'a self, config: &'a ModelConfig, rows: usize, seq: usize, adapter: &'a Installed) -> Graph<'a> {
         let mut inputs = self.inputs;
-        inputs.groups.groups = rows * seq;
+        for groups in [Some(&mut inputs.groups), inputs.position_groups.as_mut()].into_iter().flatten() {
+            groups.groups = rows * seq;
+        }
         Graph {
             config,
             weights: &self.weights,

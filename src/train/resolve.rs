@@ -67,7 +67,8 @@ pub fn variant(pissa: bool, dora: bool, rslora: bool) -> &'static str {
 pub fn targets(run: &RunConfig, config: &ModelConfig) -> Result<Vec<&'static str>> {
     let all = config.modules();
     let targets: Vec<&'static str> = all.iter().copied().filter(|m| modules::means(&run.targets, m)).collect();
-    let covered = |name: &String| targets.iter().any(|m| m == name || modules::parts(m).iter().any(|part| part == name));
+    let covered =
+        |name: &String| targets.iter().any(|m| m == name || modules::short(m) == name || modules::parts(m).iter().any(|part| part == name));
     match run.targets.iter().find(|name| !covered(name)) {
         None => Ok(targets),
         Some(name) => {

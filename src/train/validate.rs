@@ -6,7 +6,7 @@ use super::config::{Init, MAX_SEED, Method, PROJECTIONS, RunConfig, WeightsForma
 use crate::data::files::MOST;
 use crate::data::formats::ROLES;
 use crate::error::{Error, Result};
-use crate::model::modules::MODULES;
+use crate::model::modules::{MODULES, means, target_names};
 use std::path::Path;
 
 /// `Err` with an option's name, its value and what it must be.
@@ -97,9 +97,10 @@ impl RunConfig {
     }
 
     fn check_method(&self) -> Result<()> {
-        if let Some(unknown) = self.targets.iter().find(|t| !MODULES.contains(&t.as_str())) {
-            let near = nearest(unknown, MODULES).map(|n| format!("did you mean '{n}'? ")).unwrap_or_default();
-            return Err(Error::usage(format!("--targets: unknown module '{unknown}'"), format!("{near}known: {}", MODULES.join(", "))));
+        if let Some(unknown) = self.targets.iter().find(|t| !target_names().any(|known| known == t.as_str())) {
+            let near = nearest(unknown, target_names()).map(|n| format!("did you mean '{n}'? ")).unwrap_or_default();
+            let known = target_names().collect::<Vec<_>>().join(", ");
+            return Err(Error::usage(format!("--targets: unknown module '{unknown}'"), format!("{near}known: {known}")));
         }
         if let Some((i, twice)) = self.targets.iter().enumerate().find(|(i, t)| self.targets[..*i].contains(t)) {
             return Err(Error::usage(format!("--targets: '{twice}' is given twice (place {})", i + 1), ""));
@@ -114,7 +115,9 @@ impl RunConfig {
                     return Err(Error::usage("--blocks: the table is empty", "write 8, or q_proj=8,down_proj=4,default=8"));
                 }
                 for (name, n) in map {
-                    if name != DEFAULT_KEY && !self.targets.contains(name) {
+                    // A run that goes on names each layer, whatever names its targets have.
+                    let meant = MODULES.into_iter().any(|module| module == name && means(&self.targets, module));
+                    if name != DEFAULT_KEY && !self.targets.contains(name) && !meant {
                         let known = format!("targets: {}; 'default' stands for the rest", self.targets.join(", "));
                         return Err(Error::usage(format!("--blocks: '{name}' is none of the targets"), known));
                     }

@@ -25,6 +25,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from torch.nn.functional import pad
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.pytorch_utils import Conv1D
 
 # Of the largest logit. In 16 bits transformers rounds every activation too, and a rounding is at most 1/256 (bf16) of a value;
 # over these few layers the roundings add up to a few times that.
@@ -70,10 +71,13 @@ def with_diablo(model, folder, config):
         path = name.removeprefix("base_model.model.").removesuffix(".diablo_block")
         parent, module = path.rsplit(".", 1)
         numbers = config["num_blocks"]
-        asked = numbers[module] if isinstance(numbers, dict) else numbers
         layer = model.get_submodule(path)
-        shape = [asked, -(-layer.in_features // asked), -(-layer.out_features // asked)]
-        if list(blocks.shape) != shape or module not in config["target_modules"]:
+        # GPT-2's two c_proj have their half's name with them.
+        target = next((t for t in config["target_modules"] if path.endswith("." + t)), None)
+        asked = numbers[target] if isinstance(numbers, dict) else numbers
+        d_in, d_out = layer.weight.shape if isinstance(layer, Conv1D) else layer.weight.shape[::-1]
+        shape = [asked, -(-d_in // asked), -(-d_out // asked)]
+        if list(blocks.shape) != shape or target is None:
             report(False, f"{folder}: {name} is {list(blocks.shape)} and not {shape}")
         setattr(model.get_submodule(parent), module, Diablo(layer, blocks))
     return model

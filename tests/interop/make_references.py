@@ -6,7 +6,8 @@ Usage: make_references.py OUT [CASE ...]        (OUT: tests/data)
 OUT/CASE/model/              config.json, model.safetensors (bf16; f32 where all of it trains), tokenizer.json (a token a byte)
 OUT/CASE/train.jsonl         the rows, in order; the loss is on the completion and the end token
 OUT/CASE/tokens.json         ids and labels of the first row
-OUT/CASE/adapter.safetensors the trained blocks (method diablo)
+OUT/CASE/adapter.safetensors the trained blocks (method diablo), or the factors as peft writes them (method lora)
+OUT/CASE/adapter_init.safetensors  the factors at the start (method lora)
 OUT/CASE/expected.json       settings; logits of the first row's last three tokens and greedy tokens, before and after; loss and gradient
                              norm of each step; `uncertain`: the adapter's entries where float32 and float64 differ by more than a quarter
                              of a thousandth of the largest entry (their gradient is rounding noise), with the float64 value
@@ -17,17 +18,23 @@ import json, os, sys
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 SMALL = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, vocab_size=259,
              max_position_embeddings=256, bos_token_id=256, eos_token_id=257, pad_token_id=258, tie_word_embeddings=True)
+GPT2 = dict(vocab_size=259, n_positions=80, n_embd=32, n_layer=2, n_head=4, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=256,
+            eos_token_id=257, pad_token_id=258)
 CASES = {
     "mistral-diablo": ("mistral", "diablo", dict(SMALL, head_dim=16, sliding_window=11, rope_parameters={"rope_type": "default", "rope_theta": 10000.0})),
     "phi3-diablo": ("phi3", "diablo", dict(SMALL, sliding_window=13, num_attention_heads=2, num_key_value_heads=1,
                                             rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5})),
     "gemma3-full": ("gemma3_text", "full", dict(SMALL, head_dim=8, sliding_window=9, query_pre_attn_scalar=12, layer_types=["sliding_attention", "full_attention"], num_key_value_heads=1)),
+    "gpt2-diablo": ("gpt2", "diablo", GPT2),
+    "gpt2-lora": ("gpt2", "lora", dict(GPT2, n_inner=48)),
+    "gpt2-full": ("gpt2", "full", dict(GPT2, n_layer=1, n_inner=64, n_positions=64)),
 }
 SETTINGS = dict(blocks=4, rank=4, alpha=8, steps=6, batch=2, accumulate=1, lr=2e-3, schedule="constant", warmup=0, weight_decay=0.01, clip=1.0)
 ROWS = [("Ada has 3 coins and gets %d more.\n" % i, "She has %d." % (3 + i)) for i in range(2, 8)] + [
@@ -68,6 +75,12 @@ def load(case, method, dtype):
         return model, dict(model.named_parameters())
     for p in model.parameters():
         p.requires_grad_(False)
+    if method == "lora":
+        torch.manual_seed(3)
+        config = LoraConfig(task_type="CAUSAL_LM", r=SETTINGS["rank"], lora_alpha=SETTINGS["alpha"], target_modules=["c_attn", "c_proj", "c_fc"],
+                            fan_in_fan_out=True)
+        model = get_peft_model(model, config).to(dtype)
+        return model, {name.replace(".default", ""): p for name, p in model.named_parameters() if p.requires_grad}
     trained = {}
     for name, module in list(model.named_modules()):
         if isinstance(module, (nn.Linear, Conv1D)) and "lm_head" not in name:
@@ -79,6 +92,7 @@ def load(case, method, dtype):
 
 def run(case, method, encoded, prompt, dtype):
     model, trained = load(case, method, dtype)
+    start = {name: p.detach().clone() for name, p in trained.items()}
     expected = {"trainable": sum(p.numel() for p in trained.values())}
 
     def look(prefix, logits):
@@ -108,7 +122,7 @@ def run(case, method, encoded, prompt, dtype):
         optimiser.step()
     look("greedy_after", "after_first_row_logits_last3")
     expected.update(loss=losses, grad_norm=norms, lr=[SETTINGS["lr"]] * len(losses))
-    return expected, {name: p.detach() for name, p in trained.items()}
+    return expected, {name: p.detach() for name, p in trained.items()}, start
 
 
 def make(out, name):
@@ -134,16 +148,18 @@ def make(out, name):
             encoded.append((p + c, [-100] * len(p) + c))
     json.dump([{"ids": [encoded[0][0]], "labels": [encoded[0][1]]}], open(os.path.join(case, "tokens.json"), "w"))
     prompt = encode(ROWS[0][0])
-    expected, trained = run(case, method, encoded, prompt, torch.float32)
+    expected, trained, start = run(case, method, encoded, prompt, torch.float32)
     exact = run(case, method, encoded, prompt, torch.float64)[1]
     uncertain = {}
-    if method == "diablo":
+    if method != "full":
         largest = max(p.abs().max().item() for p in trained.values())
         for key, p in trained.items():
             off = ((exact[key] - p.double()).abs().flatten() > 0.25e-3 * largest).nonzero().flatten().tolist()
             if off:
                 uncertain[key] = [[i, exact[key].flatten()[i].item()] for i in off]
         save_file({key: p.contiguous() for key, p in trained.items()}, os.path.join(case, "adapter.safetensors"))
+    if method == "lora":
+        save_file(start, os.path.join(case, "adapter_init.safetensors"))
     for folder, _, files in os.walk(case):
         for file in files:
             os.chmod(os.path.join(folder, file), 0o644)

@@ -2,7 +2,7 @@
 
 use crate::app::theme::{size, space, tokens};
 use crate::model::ModelConfig;
-use crate::model::modules::{half, means};
+use crate::model::modules::{Role, means, role};
 use crate::train::RunConfig;
 use crate::train::config::Method;
 use eframe::egui::{self, Align2, FontId, Painter, Pos2, Rect, Sense, Shape, Stroke, StrokeKind, Ui, Vec2};
@@ -19,7 +19,7 @@ const MOST_BLOCKS: usize = 24;
 /// Draws the layer; the module that was clicked, if one was.
 pub fn show(ui: &mut Ui, run: &RunConfig, config: &ModelConfig, blocks: &dyn Fn(&str) -> Option<usize>) -> Option<&'static str> {
     let shapes = config.linear_shapes();
-    let attention = shapes.iter().filter(|shape| half(shape.0) == half("o_proj")).count();
+    let attention = shapes.iter().filter(|shape| matches!(role(shape.0), Role::AttentionIn | Role::AttentionOut)).count();
     let longest = shapes.iter().map(|(_, o, i)| *o.max(i)).max().unwrap_or(1) as f32;
     // By the root: what is four times as long is drawn twice as long, and nothing becomes too small to click.
     let side = |n: usize| (LONGEST * (n as f32 / longest).sqrt()).max(SHORTEST);

@@ -13,7 +13,11 @@ const TOKENS: usize = 64;
 pub fn run(args: &Args, device: &Device) -> Result<Report> {
     let shape = args.shape_or("smollm2-135m");
     let config = shapes::named(shape)?;
-    let times = decoding::measure(device, &config, args.weights.map(Into::into), args.seq_len, TOKENS)?;
+    let times = decoding::measure(device, &config, args.weights.map(Into::into), args.batch_size, args.seq_len, TOKENS)?;
+    let after = match args.batch_size {
+        1 => "a token after it".to_owned(),
+        rows => format!("a token after it, of {rows} texts"),
+    };
     let weights = args.weights.map_or("f32".into(), |w| w.to_string());
     let row = |what: &str, tokens: usize, best: f64, middle: f64| {
         let rate = tokens as f64 / best;
@@ -35,7 +39,7 @@ pub fn run(args: &Args, device: &Device) -> Result<Report> {
         headings: vec!["what", "tokens", "best ms", "median ms", "tokens/s (best)"],
         rows: vec![
             row("prompt, as one batch", args.seq_len, times.prompt, times.prompt),
-            row("a token after it", 1, least(&times.tokens), median(&times.tokens)),
+            row(&after, args.batch_size, least(&times.tokens), median(&times.tokens)),
         ],
         notes: vec![format!("{shape}, weights in {weights}")],
         more: Map::new(),

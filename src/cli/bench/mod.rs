@@ -28,7 +28,7 @@ Weights are random and made in memory; every token of a row is learned from.
             and AdamW) and smollm2-135m with all weights' gradients (1 x 128 tokens, without an update)
   methods   DiaBlo, LoRA of as many trainable numbers, and nothing trainable, step by step in turn
   products  the matrix products of a layer: x W^T, g W, g^T x
-  decode    a prompt of --seq-len tokens, and tokens after it one by one
+  decode    a prompt of --seq-len tokens, and tokens after it one by one, for --batch-size texts beside each other
   growth    time and memory against the length of a row, and against the number of layers
 
 Examples:
@@ -80,7 +80,7 @@ pub struct Args {
     /// How activations wait for the backward pass: f32 or bf16
     #[arg(long, value_parser = word::<Activations>(), default_value = "f32", hide_possible_values = true)]
     activations: Activations,
-    /// Rows of a step
+    /// Rows of a step; texts that decode writes beside each other
     #[arg(long, value_name = "B", default_value_t = 1)]
     batch_size: usize,
     /// Tokens of a row
@@ -174,6 +174,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(folder) = args.trace.as_deref().and_then(Path::parent).filter(|f| !f.as_os_str().is_empty() && !f.is_dir()) {
         let what = format!("--trace: there is no folder {}", folder.display());
         return Err(Error::usage(what, "make it first, or name a file in another"));
+    }
+    for (option, number) in [("batch-size", args.batch_size), ("seq-len", args.seq_len)] {
+        if number == 0 {
+            return Err(Error::usage(format!("--{option} 0: must be at least 1"), ""));
+        }
     }
     let earlier = args.against.as_deref().map(Earlier::open).transpose()?;
     let device = args.device.open()?;

@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::files::{self, read_text};
 
 use super::Dtype;
-use super::modules::{Role, half, role};
+use super::modules::{Role, path, role, transposed};
+use super::names::HEAD;
 use super::rope::Rope;
 use crate::kernels::Activation;
 
@@ -23,7 +24,8 @@ use keys::Keys;
 /// The largest config.json that is read; real ones hold a few kilobytes.
 const CONFIG_LIMIT: u64 = 16 << 20;
 
-/// A model family: decoder-only, rotary positions, RMS norm before each half of a layer, a gated feed-forward half.
+/// A model family: decoder-only, a norm before each half of a layer; but for GPT-2 with rotary positions, RMS norms and a gated
+/// feed-forward half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     /// `LlamaForCausalLM`.
@@ -38,6 +40,9 @@ pub enum Family {
     Phi3,
     /// `Gemma3ForCausalLM`: as Qwen3, with norms behind each half too, layers with a sliding window among the others, and gelu.
     Gemma3,
+    /// `GPT2LMHeadModel`: layer norms, learned positions, no gate, biases everywhere, q, k and v in one layer, and linear layers that
+    /// files hold as their transpose.
+    Gpt2,
 }
 
 /// What `config.json` says about a model; field names are transformers' own where it has one.
@@ -65,8 +70,12 @@ pub struct ModelConfig {
     pub activation: Activation,
     /// What embedded tokens are multiplied with: sqrt(hidden_size) in Gemma, rounded to the type of the weights; 1 elsewhere.
     pub embed_scale: f32,
-    /// Added to the mean square in every RMS norm.
-    pub rms_norm_eps: f64,
+    /// Whether the feed-forward half has a gate: two products of the stream, of which the activated one multiplies the other.
+    pub gated: bool,
+    /// Norms take the mean away first and have a bias.
+    pub layer_norm: bool,
+    /// Added to the mean square in every RMS norm, to the variance in every layer norm.
+    pub norm_eps: f64,
     /// Added to every norm's weight: 1 in Gemma, 0 elsewhere.
     pub norm_offset: f32,
     /// Each half of a layer has a norm behind it too, before it is added to the stream.
@@ -77,7 +86,9 @@ pub struct ModelConfig {
     pub sliding_window: Option<usize>,
     /// Which layers have it; empty where none has.
     pub sliding_layers: Vec<bool>,
-    /// Numbers of a head that are rotated, the first ones; even.
+    /// Positions are rows of a table, added to the embedded tokens: the model knows [`Self::max_position_embeddings`] of them.
+    pub learned_positions: bool,
+    /// Numbers of a head that are rotated, the first ones; even. 0 where positions are learned.
     pub rotary_dim: usize,
     /// Rotary positions.
     pub rope: Rope,
@@ -112,12 +123,19 @@ pub struct ParamSpec {
     pub name: String,
     /// Row-major; a linear layer's weight is `[d_out, d_in]`.
     pub shape: Vec<usize>,
+    /// Files hold it as its transpose.
+    pub transposed: bool,
 }
 
 impl ParamSpec {
     /// Elements in the tensor.
     pub fn elements(&self) -> u64 {
         self.shape.iter().map(|&size| size as u64).product()
+    }
+
+    /// The shape that it has in files.
+    pub fn stored_shape(&self) -> Vec<usize> {
+        if self.transposed { self.shape.iter().rev().copied().collect() } else { self.shape.clone() }
     }
 }
 
@@ -143,26 +161,38 @@ impl ModelConfig {
         let architecture = read::family(&keys)?;
         read::refuse_what_is_not_supported(&keys, architecture)?;
 
-        let vocab_size = keys.size("vocab_size", None, 4_000_000)?;
-        let hidden_size = keys.size("hidden_size", None, 65_536)?;
-        let intermediate_size = keys.size("intermediate_size", None, 1 << 20)?;
-        let num_hidden_layers = keys.size("num_hidden_layers", None, 1024)?;
-        let num_attention_heads = keys.size("num_attention_heads", None, 1024)?;
-        let num_key_value_heads = keys.size("num_key_value_heads", Some(num_attention_heads), 1024)?;
+        let gpt2 = architecture == Family::Gpt2;
+        // What GPT2Config takes where a key is absent; the others' sizes have to be there.
+        let or = |default: usize| gpt2.then_some(default);
+        let key = |llama: &'static str| read::key(architecture, llama);
+        let vocab_size = keys.size("vocab_size", or(50_257), 4_000_000)?;
+        let hidden_size = keys.size(key("hidden_size"), or(768), 65_536)?;
+        let intermediate_size = keys.size(key("intermediate_size"), or(4 * hidden_size), 1 << 20)?;
+        let num_hidden_layers = keys.size(key("num_hidden_layers"), or(12), 1024)?;
+        let num_attention_heads = keys.size(key("num_attention_heads"), or(12), 1024)?;
+        let num_key_value_heads = match gpt2 {
+            true => num_attention_heads,
+            false => keys.size("num_key_value_heads", Some(num_attention_heads), 1024)?,
+        };
         if !num_attention_heads.is_multiple_of(num_key_value_heads) {
             let what = format!("{num_key_value_heads} does not divide num_attention_heads, which is {num_attention_heads}");
             return Err(keys.error("num_key_value_heads", what, ""));
         }
         let head_dim = read::head_dim(&keys, architecture, hidden_size, num_attention_heads)?;
 
-        // The defaults are those of LlamaConfig, Qwen2Config, Qwen3Config, MistralConfig, Phi3Config and Gemma3TextConfig. The base class's own default for
-        // tying (true in transformers 4) never applies: all of them override it.
+        // The defaults are those of the families' own classes of transformers. The base class's default for tying (true in transformers
+        // 4) never applies: all but GPT2Config override it, and there it is the same.
         let llama = architecture == Family::Llama;
         let gemma = architecture == Family::Gemma3;
         let sliding = read::sliding(&keys, architecture, num_hidden_layers)?;
         let rotary_dim = rope::rotary_dim(&keys, architecture, head_dim)?;
-        let ropes = if gemma { rope::by_layer_type(&keys)? } else { (rope::one(&keys, architecture)?, None) };
-        let attention_bias = keys.bool("attention_bias")? && !matches!(architecture, Family::Qwen2 | Family::Mistral | Family::Phi3);
+        let ropes = match architecture {
+            Family::Gemma3 => rope::by_layer_type(&keys)?,
+            Family::Gpt2 => (Rope::NONE, None),
+            _ => (rope::one(&keys, architecture)?, None),
+        };
+        let attention_bias =
+            gpt2 || keys.bool("attention_bias")? && !matches!(architecture, Family::Qwen2 | Family::Mistral | Family::Phi3);
         let config = Self {
             architecture,
             vocab_size,
@@ -172,11 +202,13 @@ impl ModelConfig {
             num_attention_heads,
             num_key_value_heads,
             head_dim,
-            activation: if gemma { Activation::GeluTanh } else { Activation::Silu },
+            activation: if gemma || gpt2 { Activation::GeluTanh } else { Activation::Silu },
             embed_scale: if gemma { (hidden_size as f64).sqrt() as f32 } else { 1.0 },
-            rms_norm_eps: keys.number(
-                "rms_norm_eps",
-                Some(if architecture == Family::Phi3 { 1e-5 } else { 1e-6 }),
+            gated: !gpt2,
+            layer_norm: gpt2,
+            norm_eps: keys.number(
+                key("rms_norm_eps"),
+                Some(if matches!(architecture, Family::Phi3 | Family::Gpt2) { 1e-5 } else { 1e-6 }),
                 f64::MIN_POSITIVE,
                 1.0,
             )?,
@@ -185,15 +217,16 @@ impl ModelConfig {
             attention_scale: read::attention_scale(&keys, architecture, head_dim)?,
             sliding_window: sliding.as_ref().map(|s| s.0),
             sliding_layers: sliding.map_or_else(Vec::new, |s| s.1),
+            learned_positions: gpt2,
             rotary_dim,
             rope: ropes.0,
             local_rope: ropes.1,
             qkv_bias: attention_bias || architecture == Family::Qwen2,
             o_bias: attention_bias,
-            mlp_bias: keys.bool("mlp_bias")? && llama,
+            mlp_bias: gpt2 || keys.bool("mlp_bias")? && llama,
             qk_norm: matches!(architecture, Family::Qwen3 | Family::Gemma3),
-            tie_word_embeddings: keys.bool_or("tie_word_embeddings", gemma)?,
-            max_position_embeddings: keys.size("max_position_embeddings", Some(read::context(architecture)), 1 << 30)?,
+            tie_word_embeddings: keys.bool_or("tie_word_embeddings", gemma || gpt2)?,
+            max_position_embeddings: keys.size(key("max_position_embeddings"), Some(read::context(architecture)), 1 << 30)?,
             bos_token_id: read::bos(&keys, architecture)?,
             eos_token_id: read::eos(&keys, architecture)?,
             dtype: keys.text("dtype")?.or(keys.text("torch_dtype")?).map(str::to_owned),
@@ -238,6 +271,9 @@ impl ModelConfig {
                 ("gate_up_proj", 2 * inner, hidden),
                 ("down_proj", hidden, inner),
             ],
+            Family::Gpt2 => {
+                vec![("c_attn", q + 2 * kv, hidden), ("attn.c_proj", hidden, q), ("c_fc", inner, hidden), ("mlp.c_proj", hidden, inner)]
+            }
             _ => vec![
                 ("q_proj", q, hidden),
                 ("k_proj", kv, hidden),
@@ -264,40 +300,68 @@ impl ModelConfig {
         }
     }
 
-    /// Every parameter, in the order of the forward pass. A tied table stands once, as `model.embed_tokens.weight`.
+    /// Every parameter, in the order of the forward pass. A tied table stands once, as the embedding.
     pub fn parameter_list(&self) -> Vec<ParamSpec> {
+        let names = self.architecture.names();
+        let conv1d = self.linear_shapes().iter().any(|(name, ..)| transposed(name));
         let mut list = Vec::new();
-        let mut push = |name: String, shape: &[usize]| list.push(ParamSpec { name, shape: shape.to_vec() });
+        let mut push = |name: String, shape: &[usize]| list.push(ParamSpec { name, shape: shape.to_vec(), transposed: false });
+        let norm = |push: &mut dyn FnMut(String, &[usize]), name: String| {
+            push(format!("{name}.weight"), &[self.hidden_size]);
+            if self.layer_norm {
+                push(format!("{name}.bias"), &[self.hidden_size]);
+            }
+        };
         let table = [self.vocab_size, self.hidden_size];
-        push("model.embed_tokens.weight".into(), &table);
+        push(names.embed.into(), &table);
+        if let Some(positions) = names.positions {
+            push(positions.into(), &[self.max_position_embeddings, self.hidden_size]);
+        }
         for layer in 0..self.num_hidden_layers {
-            let layer = format!("model.layers.{layer}");
-            push(format!("{layer}.input_layernorm.weight"), &[self.hidden_size]);
+            let at = format!("{}.{layer}", names.layers);
+            norm(&mut push, format!("{at}.{}", names.input_norm));
+            let mut in_mlp = false;
             for (name, d_out, d_in) in self.linear_shapes() {
-                let part = half(name);
-                if matches!(name, "gate_proj" | "gate_up_proj") {
-                    push(format!("{layer}.post_attention_layernorm.weight"), &[self.hidden_size]);
+                if role(name) == Role::MlpIn && !std::mem::replace(&mut in_mlp, true) {
                     if self.norms_behind {
-                        push(format!("{layer}.pre_feedforward_layernorm.weight"), &[self.hidden_size]);
+                        push(format!("{at}.post_attention_layernorm.weight"), &[self.hidden_size]);
                     }
+                    norm(&mut push, format!("{at}.{}", names.mlp_norm));
                 }
-                push(format!("{layer}.{part}.{name}.weight"), &[d_out, d_in]);
+                let path = path(layer, name);
+                push(format!("{path}.weight"), &[d_out, d_in]);
                 if self.has_bias(name) {
-                    push(format!("{layer}.{part}.{name}.bias"), &[d_out]);
+                    push(format!("{path}.bias"), &[d_out]);
                 }
                 if self.qk_norm && matches!(name, "q_proj" | "k_proj") {
-                    push(format!("{layer}.self_attn.{}_norm.weight", &name[..1]), &[self.head_dim]);
+                    push(format!("{at}.self_attn.{}_norm.weight", &name[..1]), &[self.head_dim]);
                 }
             }
             if self.norms_behind {
-                push(format!("{layer}.post_feedforward_layernorm.weight"), &[self.hidden_size]);
+                push(format!("{at}.post_feedforward_layernorm.weight"), &[self.hidden_size]);
             }
         }
-        push("model.norm.weight".into(), &[self.hidden_size]);
+        norm(&mut push, names.norm.into());
         if !self.tie_word_embeddings {
-            push("lm_head.weight".into(), &table);
+            push(HEAD.into(), &table);
         }
+        // Every matrix of a layer is a linear layer's.
+        let of_layers = |spec: &&mut ParamSpec| spec.shape.len() == 2 && spec.name.starts_with(names.layers);
+        list.iter_mut().filter(of_layers).for_each(|spec| spec.transposed = conv1d);
         list
+    }
+
+    /// Refuses texts of more tokens than the model knows positions, where these are learned: it has no numbers for what comes after.
+    ///
+    /// # Errors
+    /// Names the key of config.json.
+    pub fn check_length(&self, tokens: usize) -> Result<()> {
+        let known = self.max_position_embeddings;
+        if !self.learned_positions || tokens <= known {
+            return Ok(());
+        }
+        let what = format!("rows have up to {tokens} tokens, and the model has learned {known} positions (n_positions in config.json)");
+        Err(Error::usage(what, format!("use --seq-len {known} or less")))
     }
 
     /// Elements of all parameters; a tied table counts once.

@@ -8,14 +8,28 @@ use crate::error::Result;
 
 /// The architectures that are known: transformers' class, the class of the bare decoder, which saving that alone writes, and
 /// `model_type`.
-const KNOWN: [(Family, &str, &str, &str); 6] = [
+const KNOWN: [(Family, &str, &str, &str); 7] = [
     (Family::Llama, "LlamaForCausalLM", "LlamaModel", "llama"),
     (Family::Qwen2, "Qwen2ForCausalLM", "Qwen2Model", "qwen2"),
     (Family::Qwen3, "Qwen3ForCausalLM", "Qwen3Model", "qwen3"),
     (Family::Mistral, "MistralForCausalLM", "MistralModel", "mistral"),
     (Family::Phi3, "Phi3ForCausalLM", "Phi3Model", "phi3"),
     (Family::Gemma3, "Gemma3ForCausalLM", "Gemma3TextModel", "gemma3_text"),
+    (Family::Gpt2, "GPT2LMHeadModel", "GPT2Model", "gpt2"),
 ];
+
+/// The family's own name of a key that Llama has.
+pub(super) fn key(architecture: Family, llama: &'static str) -> &'static str {
+    match (architecture, llama) {
+        (Family::Gpt2, "hidden_size") => "n_embd",
+        (Family::Gpt2, "intermediate_size") => "n_inner",
+        (Family::Gpt2, "num_hidden_layers") => "n_layer",
+        (Family::Gpt2, "num_attention_heads") => "n_head",
+        (Family::Gpt2, "max_position_embeddings") => "n_positions",
+        (Family::Gpt2, "rms_norm_eps") => "layer_norm_epsilon",
+        _ => llama,
+    }
+}
 
 pub(super) fn family(keys: &Keys) -> Result<Family> {
     let supported = format!("supported architectures: {}", KNOWN.map(|known| known.1).join(", "));
@@ -42,6 +56,8 @@ pub(super) fn family(keys: &Keys) -> Result<Family> {
 pub(super) fn refuse_what_is_not_supported(keys: &Keys, architecture: Family) -> Result<()> {
     let (act, known): (_, &[&str]) = match architecture {
         Family::Gemma3 => ("hidden_activation", &["gelu_pytorch_tanh"]),
+        // Three names of one function.
+        Family::Gpt2 => ("activation_function", &["gelu_new", "gelu_pytorch_tanh", "gelu_fast"]),
         // `swish` is transformers' other name for the same function.
         _ => ("hidden_act", &["silu", "swish"]),
     };
@@ -70,6 +86,16 @@ pub(super) fn refuse_what_is_not_supported(keys: &Keys, architecture: Family) ->
             return Err(keys.error("layer_types", format!("{sliding}; every layer must be full_attention"), ""));
         }
     }
+    if architecture == Family::Gpt2 {
+        for (key, what) in [
+            ("scale_attn_by_inverse_layer_idx", "attention scaled by the layer's number is not supported"),
+            ("add_cross_attention", "attention to an encoder is not supported"),
+        ] {
+            if keys.bool(key)? {
+                return Err(keys.error(key, what, ""));
+            }
+        }
+    }
     if keys.get("quantization_config").is_some() {
         return Err(keys.error(
             "quantization_config",
@@ -81,24 +107,27 @@ pub(super) fn refuse_what_is_not_supported(keys: &Keys, architecture: Family) ->
 }
 
 pub(super) fn head_dim(keys: &Keys, architecture: Family, hidden_size: usize, heads: usize) -> Result<usize> {
+    let (width, count) = (key(architecture, "hidden_size"), key(architecture, "num_attention_heads"));
     // Defaults that are a number of their own; a written null means the quotient there too.
     let own = match architecture {
         Family::Qwen3 => Some(128),
         Family::Gemma3 => Some(256),
         _ => None,
     };
-    let head_dim = if keys.get("head_dim").is_some() {
+    let head_dim = if keys.get("head_dim").is_some() && architecture != Family::Gpt2 {
         keys.size("head_dim", None, 256)?
     } else if let (Some(own), false) = (own, keys.map.contains_key("head_dim")) {
         own
     } else if hidden_size.is_multiple_of(heads) {
         hidden_size / heads
     } else {
-        let what = format!("{heads} does not divide hidden_size, which is {hidden_size}, and there is no head_dim");
-        return Err(keys.error("num_attention_heads", what, ""));
+        let none = if architecture == Family::Gpt2 { "" } else { ", and there is no head_dim" };
+        return Err(keys.error(count, format!("{heads} does not divide {width}, which is {hidden_size}{none}"), ""));
     };
     if head_dim > 256 || !head_dim.is_multiple_of(2) {
-        return Err(keys.error("head_dim", format!("must be even and at most 256, not {head_dim}"), ""));
+        let key = if architecture == Family::Gpt2 { count } else { "head_dim" };
+        let what = if architecture == Family::Gpt2 { "a head's width, n_embd / n_head, " } else { "" };
+        return Err(keys.error(key, format!("{what}must be even and at most 256, not {head_dim}"), ""));
     }
     Ok(head_dim)
 }
@@ -106,6 +135,7 @@ pub(super) fn head_dim(keys: &Keys, architecture: Family, hidden_size: usize, he
 pub(super) fn attention_scale(keys: &Keys, architecture: Family, head_dim: usize) -> Result<f64> {
     let over = match architecture {
         Family::Gemma3 => keys.number("query_pre_attn_scalar", Some(256.0), 1e-6, 1e9)?,
+        Family::Gpt2 if !keys.bool_or("scale_attn_weights", true)? => 1.0,
         _ => head_dim as f64,
     };
     Ok(1.0 / over.sqrt())
@@ -118,7 +148,7 @@ pub(super) fn sliding(keys: &Keys, architecture: Family, layers: usize) -> Resul
         (Family::Gemma3, Some(Value::Null)) => None,
         (Family::Mistral | Family::Phi3 | Family::Gemma3, _) => Some(4096),
         // Qwen has the key too; there use_sliding_window decides, and that is refused.
-        (Family::Llama | Family::Qwen2 | Family::Qwen3, _) => return Ok(None),
+        (Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Gpt2, _) => return Ok(None),
     };
     let window = keys.size("sliding_window", absent, 1 << 30)?;
     if architecture != Family::Gemma3 {
@@ -152,6 +182,7 @@ pub(super) fn sliding(keys: &Keys, architecture: Family, layers: usize) -> Resul
 /// The context where `max_position_embeddings` is absent.
 pub(super) fn context(architecture: Family) -> usize {
     match architecture {
+        Family::Gpt2 => 1024,
         Family::Llama => 2048,
         Family::Qwen2 | Family::Qwen3 => 32_768,
         Family::Phi3 => 4096,
@@ -165,6 +196,7 @@ pub(super) fn bos(keys: &Keys, architecture: Family) -> Result<Option<u32>> {
         None => Ok(match architecture {
             Family::Llama | Family::Mistral | Family::Phi3 => Some(1),
             Family::Gemma3 => Some(2),
+            Family::Gpt2 => Some(50_256),
             Family::Qwen2 | Family::Qwen3 => None,
         }),
         Some(Value::Null) => Ok(None),
@@ -179,6 +211,7 @@ pub(super) fn eos(keys: &Keys, architecture: Family) -> Result<Vec<u32>> {
             Family::Llama | Family::Mistral => vec![2],
             Family::Phi3 => vec![32_000],
             Family::Gemma3 => vec![1],
+            Family::Gpt2 => vec![50_256],
             Family::Qwen2 | Family::Qwen3 => Vec::new(),
         }),
         Some(Value::Null) => Ok(Vec::new()),

@@ -9,8 +9,11 @@ fn theta(keys: &Keys, key: &str, default: f64) -> Result<f64> {
     keys.number(key, Some(default), 1.0, 1e15)
 }
 
-/// Numbers of a head that are rotated: all, or in Phi-3 a part, rounded down as transformers does.
+/// Numbers of a head that are rotated: all, in GPT-2 none, or in Phi-3 a part, rounded down as transformers does.
 pub(super) fn rotary_dim(keys: &Keys, architecture: Family, head_dim: usize) -> Result<usize> {
+    if architecture == Family::Gpt2 {
+        return Ok(0);
+    }
     if architecture != Family::Phi3 {
         return Ok(head_dim);
     }

@@ -31,7 +31,7 @@ fn llama(changes: Value) -> ModelConfig {
 #[test]
 fn defaults_are_transformers_own() {
     let config = llama(json!({}));
-    assert_eq!((config.num_key_value_heads, config.head_dim, config.rms_norm_eps), (4, 16, 1e-6));
+    assert_eq!((config.num_key_value_heads, config.head_dim, config.norm_eps), (4, 16, 1e-6));
     assert_eq!((config.bos_token_id, config.eos_token_id.as_slice()), (Some(1), [2].as_slice()));
     assert_eq!(config.rope, Rope { theta: 1e4, scaling: RopeScaling::None });
     assert!(!config.tie_word_embeddings && !config.qkv_bias && !config.o_bias && !config.mlp_bias && !config.qk_norm);
@@ -88,7 +88,7 @@ fn parameters_and_their_count() {
     let biased = llama(json!({"attention_bias": true, "mlp_bias": true}));
     assert_eq!(names(&biased).iter().filter(|name| name.ends_with(".bias")).count(), 2 * 7);
     let qwen = with("Qwen3ForCausalLM", json!({"head_dim": 32})).expect("qwen3");
-    let norm = ParamSpec { name: "model.layers.1.self_attn.k_norm.weight".into(), shape: vec![32] };
+    let norm = ParamSpec { name: "model.layers.1.self_attn.k_norm.weight".into(), shape: vec![32], transposed: false };
     assert!(qwen.parameter_list().contains(&norm));
     // The largest model that passes the limits still counts without overflow.
     let most = json!({"vocab_size": 4_000_000, "hidden_size": 65_536, "intermediate_size": 1 << 20, "num_hidden_layers": 1024,
@@ -190,9 +190,15 @@ fn an_unknown_architecture_is_answered_with_the_known_ones() {
     let nothing = with("", json!({"architectures": null})).expect_err("unknown");
     for error in [unknown, by_type, nothing] {
         let hint = error.hint().expect("a hint");
-        for known in
-            ["LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM", "Phi3ForCausalLM", "Gemma3ForCausalLM"]
-        {
+        for known in [
+            "LlamaForCausalLM",
+            "Qwen2ForCausalLM",
+            "Qwen3ForCausalLM",
+            "MistralForCausalLM",
+            "Phi3ForCausalLM",
+            "Gemma3ForCausalLM",
+            "GPT2LMHeadModel",
+        ] {
             assert!(hint.contains(known), "{hint}");
         }
     }
@@ -216,7 +222,7 @@ fn phi3_has_fused_layers() {
     let plain = phi3(json!({"num_key_value_heads": 2})).expect("valid");
     assert_eq!(plain.linear_shapes()[0], ("qkv_proj", 64 + 2 * 32, 64));
     assert_eq!(plain.modules(), ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]);
-    assert_eq!((plain.sliding_window, plain.rotary_dim, plain.rms_norm_eps, plain.max_position_embeddings), (None, 16, 1e-5, 4096));
+    assert_eq!((plain.sliding_window, plain.rotary_dim, plain.norm_eps, plain.max_position_embeddings), (None, 16, 1e-5, 4096));
     assert_eq!((plain.bos_token_id, plain.eos_token_id.as_slice()), (Some(1), [32_000].as_slice()));
     assert_eq!(plain.parameter_list().len(), 3 + 2 * 6);
     let four = phi3(json!({"partial_rotary_factor": 0.75, "sliding_window": 2047})).expect("valid");
@@ -293,6 +299,59 @@ fn what_gemma_may_not_have() {
         (json!({"rope_local_base_freq": 0}), "rope_local_base_freq"),
     ] {
         let error = with("Gemma3ForCausalLM", changes).expect_err(key).to_string();
+        assert!(error.starts_with(&format!("m/config.json: {key}")), "{key}: {error}");
+    }
+}
+
+fn gpt2(changes: Value) -> Result<ModelConfig> {
+    let mut all =
+        json!({"architectures": ["GPT2LMHeadModel"], "vocab_size": 512, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128});
+    for (key, value) in changes.as_object().expect("an object") {
+        all[key] = value.clone();
+    }
+    ModelConfig::from_json(&all.to_string(), "m/config.json")
+}
+
+#[test]
+fn gpt2_has_names_of_its_own() {
+    let plain = gpt2(json!({"n_inner": null, "n_ctx": 128, "activation_function": "gelu_new"})).expect("valid");
+    assert_eq!((plain.hidden_size, plain.intermediate_size, plain.head_dim, plain.rotary_dim), (64, 256, 16, 0));
+    assert_eq!((plain.num_key_value_heads, plain.max_position_embeddings, plain.norm_eps), (4, 128, 1e-5));
+    assert!(plain.learned_positions && plain.layer_norm && !plain.gated && plain.tie_word_embeddings);
+    assert!(plain.modules().into_iter().all(|module| plain.has_bias(module)));
+    assert_eq!(plain.linear_shapes()[0], ("c_attn", 192, 64));
+    assert_eq!((plain.bos_token_id, plain.eos_token_id.as_slice(), plain.attention_scale), (Some(50_256), [50_256].as_slice(), 0.25));
+    let list = plain.parameter_list();
+    assert_eq!(list.len(), 2 + 2 * 12 + 2);
+    let c_attn = ParamSpec { name: "transformer.h.1.attn.c_attn.weight".into(), shape: vec![192, 64], transposed: true };
+    assert!(list.contains(&c_attn) && c_attn.stored_shape() == [64, 192]);
+    let positions = ParamSpec { name: "transformer.wpe.weight".into(), shape: vec![128, 64], transposed: false };
+    assert!(list.contains(&positions) && list.iter().any(|spec| spec.name == "transformer.ln_f.bias"));
+    // As many numbers as the first GPT-2 has.
+    let first = ModelConfig::from_json(r#"{"model_type": "gpt2"}"#, "c").expect("defaults");
+    assert_eq!((first.num_parameters(), first.max_position_embeddings), (124_439_808, 1024));
+    assert_eq!(gpt2(json!({"scale_attn_weights": false})).expect("valid").attention_scale, 1.0);
+    assert!(plain.check_length(128).is_ok() && llama(json!({})).check_length(1 << 20).is_ok());
+    let error = plain.check_length(129).expect_err("one too many");
+    assert!(error.to_string().contains("128 positions") && error.hint().is_some_and(|hint| hint.contains("--seq-len 128")), "{error}");
+}
+
+#[test]
+fn what_gpt2_may_not_have() {
+    for (changes, key) in [
+        (json!({"activation_function": "gelu"}), "activation_function"),
+        (json!({"activation_function": "relu"}), "activation_function"),
+        (json!({"scale_attn_by_inverse_layer_idx": true}), "scale_attn_by_inverse_layer_idx"),
+        (json!({"add_cross_attention": true}), "add_cross_attention"),
+        (json!({"n_head": 3}), "n_head"),
+        (json!({"n_head": 64}), "n_head"),
+        (json!({"n_embd": 0}), "n_embd"),
+        (json!({"n_positions": 0}), "n_positions"),
+        (json!({"n_inner": -1}), "n_inner"),
+        (json!({"layer_norm_epsilon": 0}), "layer_norm_epsilon"),
+        (json!({"quantization_config": {"bits": 8}}), "quantization_config"),
+    ] {
+        let error = gpt2(changes).expect_err(key).to_string();
         assert!(error.starts_with(&format!("m/config.json: {key}")), "{key}: {error}");
     }
 }

@@ -12,6 +12,7 @@ pub fn architecture(config: &ModelConfig) -> &'static str {
         Family::Qwen3 => "qwen3",
         Family::Phi3 => "phi3",
         Family::Gemma3 => "gemma3",
+        Family::Gpt2 => "gpt2",
     }
 }
 
@@ -32,7 +33,7 @@ pub fn metadata(config: &ModelConfig, notes: &mut Vec<String>) -> Result<Metadat
     put("attention.head_count_kv", size(config.num_key_value_heads));
     put("attention.key_length", size(config.head_dim));
     put("attention.value_length", size(config.head_dim));
-    put("attention.layer_norm_rms_epsilon", Value::F32(config.rms_norm_eps as f32));
+    put("attention.layer_norm_rms_epsilon", Value::F32(config.norm_eps as f32));
     put("vocab_size", size(config.vocab_size));
     put("rope.dimension_count", size(config.rotary_dim));
     put("rope.freq_base", Value::F32(config.rope.theta as f32));
@@ -93,6 +94,9 @@ fn not_periodic() -> Error {
 fn refuse(config: &ModelConfig) -> Result<()> {
     let cannot = |key: &str, what: &str| Err(Error::input(format!("config.json: {key}"), what, INSTEAD));
     let family = config.architecture;
+    if family == Family::Gpt2 {
+        return Err(Error::input("config.json: architectures", "GPT-2 is not written as GGUF", INSTEAD));
+    }
     if matches!(family, Family::Qwen3 | Family::Gemma3) && (config.qkv_bias || config.o_bias) {
         return cannot("attention_bias", "llama.cpp has no biases in this family");
     }

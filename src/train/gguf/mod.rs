@@ -92,7 +92,7 @@ fn plan<'a>(config: &ModelConfig, checkpoint: &'a Checkpoint, encoding: Encoding
     for (parameter, stored) in checkpoint.resolve(config)? {
         let unnamed = || Error::input(&parameter.name, "has no name in GGUF", "");
         let name = names::tensor_name(config, &parameter.name).ok_or_else(unnamed)?;
-        let table = matches!(parameter.name.as_str(), "model.embed_tokens.weight" | "lm_head.weight");
+        let table = config.architecture.names().tables().any(|table| table == parameter.name);
         let encoding = match parameter.shape[..] {
             [_, _] if encoding == Encoding::Q4 && table => Encoding::Q8,
             [_, _] => encoding,

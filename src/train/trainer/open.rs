@@ -89,6 +89,7 @@ impl Trainer {
         let longest = data.lengths().into_iter().chain(held_out.iter().flat_map(Dataset::lengths)).collect::<Vec<_>>();
         let context = source.config.max_position_embeddings;
         let tokens = data.longest_row().max(held_out.as_ref().map_or(0, Dataset::longest_row));
+        source.config.check_length(tokens)?;
         if tokens > context {
             events(Event::warning(format!("rows have up to {tokens} tokens, and the model was made for {context}: lower --seq-len")));
         }

@@ -1,0 +1,21 @@
+// In place: x becomes dy * activation'(x).
+struct Params {
+    count: u32,
+}
+@group(0) @binding(0) var<storage, read> dy: array<f32>;
+@group(0) @binding(1) var<storage, read_write> x: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let i = flat_index(workgroup, workgroups, thread);
+    if i >= params.count {
+        return;
+    }
+    let s = passed(x[i]);
+    x[i] = dy[i] * s * slope(x[i], s);
+}
