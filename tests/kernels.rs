@@ -79,7 +79,7 @@ fn a_wrong_number_is_noticed() {
 }
 
 /// Kernel, text of its shader, what stands there instead.
-const FAULTS: [(&str, &str, &str); 38] = [
+const FAULTS: [(&str, &str, &str); 44] = [
     ("weight_norm", "params.first_row + row", "row"),
     ("scale_columns", "m[o] / norms[o]", "m[o]"),
     ("magnitude_grad", "sum / norms[o]", "sum"),
