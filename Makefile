@@ -1,7 +1,7 @@
 # The two commands a newcomer needs: `make demo` and `make test`. Both need Rust (rustup.rs) and nothing else.
 CARGO ?= cargo
 
-.PHONY: help demo test interop bench lint doc base-model app screenshots web serve web-test web-soak web-bench
+.PHONY: help demo test interop fuzz bench lint doc base-model app screenshots web serve web-test web-soak web-bench
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,9 @@ test: ## all tests, the page's where Chromium and Node are installed; installs M
 interop: ## what transformers, peft, gguf and huggingface_hub make of our files, and we of theirs; installs them into target/interop
 	@tests/interop/run.sh
 
+fuzz: ## readers of foreign bytes against bytes that nobody wrote, SECONDS=600 each; TARGETS="config rows" for some of them
+	@fuzz/run.sh $(or $(SECONDS),600) $(TARGETS)
+
 bench: ## the figures of the README
 	$(CARGO) run --release --quiet -- bench --profile
 	$(CARGO) run --release --quiet -- bench methods --shape smollm2-135m --blocks 32 --batch-size 4
@@ -25,6 +28,7 @@ bench: ## the figures of the README
 lint: ## formatting and clippy, as CI runs them
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path web/xtask/Cargo.toml
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets --quiet -- -D warnings
 
 base-model: ## make the bundled base model again; see assets/README.md
