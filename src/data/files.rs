@@ -118,7 +118,7 @@ mod tests {
         assert_eq!((both.0[0].weight, both.0[1].weight, both.0[1].path.as_path()), (1.0, 0.5, Path::new("c.csv")));
         let one = DataFiles::from("x.txt");
         // A name that looks as if a weight followed it.
-        let odd = DataFiles::from(std::path::Path::new("x=2"));
+        let odd = DataFiles::from(Path::new("x=2"));
         for (files, text) in
             [(both, r#"["a=b.jsonl","c.csv=0.5"]"#), (one, r#""x.txt""#), (odd, r#""x=2=1""#), (DataFiles::default(), r#""""#)]
         {
