@@ -68,7 +68,7 @@ fn harm_is_bounded() {
 /// A tenth of the fuel is enough for more turns than rows may have.
 #[test]
 fn long_conversations_are_far_from_the_bounds() {
-    let turn = |at: usize| json!({"role": if at % 2 == 0 { "user" } else { "assistant" }, "content": "What is there to say? ".repeat(20)});
+    let turn = |at: usize| json!({"role": if at.is_multiple_of(2) { "user" } else { "assistant" }, "content": "What is there to say? ".repeat(20)});
     let messages: Vec<_> = (0..1000).map(turn).collect();
     let sources = ["alternating", "headers", "marked", "thinking", "turns"];
     for name in sources {
