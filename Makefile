@@ -1,7 +1,7 @@
 # The two commands a newcomer needs: `make demo` and `make test`. Both need Rust (rustup.rs) and nothing else.
 CARGO ?= cargo
 
-.PHONY: help demo test interop mpi-test bench lint doc base-model app screenshots web serve web-test web-soak web-bench
+.PHONY: help demo test interop mpi-test fuzz bench lint doc base-model app screenshots web serve web-test web-soak web-bench
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,9 @@ interop: ## what transformers, peft, gguf and huggingface_hub make of our files,
 mpi-test: ## one run by several ranks (mpirun) against one by itself; needs Open MPI and libclang
 	@tests/mpi/run.sh
 
+fuzz: ## readers of foreign bytes against bytes that nobody wrote, SECONDS=600 each; TARGETS="config rows" for some of them
+	@fuzz/run.sh $(or $(SECONDS),600) $(TARGETS)
+
 bench: ## the figures of the README
 	$(CARGO) run --release --quiet -- bench --profile
 	$(CARGO) run --release --quiet -- bench methods --shape smollm2-135m --blocks 32 --batch-size 4
@@ -28,6 +31,7 @@ bench: ## the figures of the README
 lint: ## formatting and clippy, as CI runs them
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path web/xtask/Cargo.toml
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets --quiet -- -D warnings
 
 base-model: ## make the bundled base model again; see assets/README.md

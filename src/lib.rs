@@ -38,11 +38,12 @@ pub mod error;
 pub mod eval;
 pub mod files;
 pub mod generate;
+mod guard;
 pub mod hub;
 pub mod kernels;
 pub mod model;
 pub mod random;
 pub mod ranks;
 pub mod train;
-#[cfg(any(target_arch = "wasm32", test))]
+#[cfg(any(target_arch = "wasm32", test, feature = "fuzzing"))]
 pub mod web;

@@ -29,8 +29,10 @@ impl From<&str> for DataFile {
 
 impl fmt::Display for DataFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        if self.weight == 1.0 { write!(f, "{path}") } else { write!(f, "{path}={}", self.weight) }
+        let path = self.path.display().to_string();
+        // The weight of a file whose own name ends in one is always written.
+        let plain = self.weight == 1.0 && Self::from(path.as_str()).path == self.path;
+        if plain { f.write_str(&path) } else { write!(f, "{path}={}", self.weight) }
     }
 }
 
@@ -115,7 +117,11 @@ mod tests {
         let both = DataFiles(vec!["a=b.jsonl".into(), "c.csv=0.5".into()]);
         assert_eq!((both.0[0].weight, both.0[1].weight, both.0[1].path.as_path()), (1.0, 0.5, Path::new("c.csv")));
         let one = DataFiles::from("x.txt");
-        for (files, text) in [(both, r#"["a=b.jsonl","c.csv=0.5"]"#), (one, r#""x.txt""#), (DataFiles::default(), r#""""#)] {
+        // A name that looks as if a weight followed it.
+        let odd = DataFiles::from(Path::new("x=2"));
+        for (files, text) in
+            [(both, r#"["a=b.jsonl","c.csv=0.5"]"#), (one, r#""x.txt""#), (odd, r#""x=2=1""#), (DataFiles::default(), r#""""#)]
+        {
             assert_eq!(serde_json::to_string(&files).expect("text"), text);
             assert_eq!(serde_json::from_str::<DataFiles>(text).expect("files"), files);
         }

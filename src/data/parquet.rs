@@ -2,14 +2,21 @@
 
 use super::records::Record;
 use crate::error::{Error, Result};
+use crate::guard::caught;
 use parquet::basic::Compression;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use serde_json::{Map, Value};
 
+const AGAIN: &str = "download the file again";
+
 /// Reads every row.
 pub(super) fn read(bytes: Vec<u8>, place: &str) -> Result<Vec<Record>> {
-    let fault = |e: parquet::errors::ParquetError| Error::input(place, format!("broken Parquet: {e}"), "download the file again");
+    caught(|| rows(bytes, place)).map_err(|what| Error::input(place, format!("broken Parquet: {what}"), AGAIN))?
+}
+
+fn rows(bytes: Vec<u8>, place: &str) -> Result<Vec<Record>> {
+    let fault = |e: parquet::errors::ParquetError| Error::input(place, format!("broken Parquet: {e}"), AGAIN);
     let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).map_err(fault)?;
     let columns = || reader.metadata().row_groups().iter().flat_map(|group| group.columns());
     if columns().any(|column| matches!(column.compression(), Compression::ZSTD(_))) {

@@ -7,6 +7,7 @@ use tokenizers::models::ModelWrapper;
 
 use super::lines::pieces;
 use crate::error::{Error, Result};
+use crate::guard::caught;
 
 /// Texts up to twice this many bytes are tokenised in one piece.
 ///
@@ -50,10 +51,11 @@ impl Tokenizer {
         if is_lfs_pointer(&bytes) {
             return Err(lfs_error(path));
         }
-        let inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| {
-            Error::input(&*place, format!("not a tokenizer: {e}"), "download the file again, or save it again with transformers")
-        })?;
-        Self::new(inner, path)
+        let wrong = |what: String| {
+            Error::input(&*place, format!("not a tokenizer: {what}"), "download the file again, or save it again with transformers")
+        };
+        let inner = caught(|| tokenizers::Tokenizer::from_bytes(&bytes)).map_err(wrong)?.map_err(|e| wrong(e.to_string()))?;
+        caught(|| Self::new(inner, path)).map_err(wrong)?
     }
 
     fn new(mut inner: tokenizers::Tokenizer, path: &Path) -> Result<Self> {
@@ -88,7 +90,7 @@ impl Tokenizer {
         let (mut ids, mut offsets, mut from) = (Vec::new(), Vec::new(), 0);
         for piece in pieces(text, PIECE) {
             if !piece.is_empty() {
-                let encoding = self.inner.encode(piece, false).map_err(|e| self.error(format!("cannot tokenise: {e}")))?;
+                let encoding = self.done("tokenise", || self.inner.encode(piece, false))?;
                 ids.extend_from_slice(encoding.get_ids());
                 // Tokenizers that trim white space off their offsets leave nothing of a token that is nothing else.
                 let widened = |(start, end): &(usize, usize)| {
@@ -122,7 +124,7 @@ impl Tokenizer {
     /// Where the tokenizer fails.
     pub fn around(&self) -> Result<(Vec<u32>, Vec<u32>)> {
         let ids = |special: bool| -> Result<Vec<u32>> {
-            let encoding = self.inner.encode_fast("a", special).map_err(|e| self.error(format!("cannot tokenise: {e}")))?;
+            let encoding = self.done("tokenise", || self.inner.encode_fast("a", special))?;
             Ok(encoding.get_ids().to_vec())
         };
         let (plain, mut whole) = (ids(false)?, ids(true)?);
@@ -137,21 +139,21 @@ impl Tokenizer {
         if text.is_empty() {
             return Ok(());
         }
-        let encoding = self.inner.encode_fast(text, false).map_err(|e| self.error(format!("cannot tokenise: {e}")))?;
+        let encoding = self.done("tokenise", || self.inner.encode_fast(text, false))?;
         ids.extend_from_slice(encoding.get_ids());
         Ok(())
     }
 
     /// The text of `ids`; `skip_special` leaves special tokens out. Ids that the tokenizer does not know are left out too.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
-        self.inner.decode(ids, skip_special).map_err(|e| self.error(format!("cannot decode: {e}")))
+        self.done("decode", || self.inner.decode(ids, skip_special))
     }
 
     /// The largest id, added tokens included, plus one.
     ///
     /// A model's embedding may have more rows (padding), never fewer.
     pub fn vocab_size(&self) -> usize {
-        self.largest.as_ref().map_or(0, |(id, _)| *id as usize + 1)
+        self.largest.as_ref().map_or(0, |(id, _)| (*id as usize).saturating_add(1))
     }
 
     /// The id of a token, added tokens included.
@@ -186,8 +188,10 @@ impl Tokenizer {
         }
     }
 
-    fn error(&self, what: String) -> Error {
-        Error::input(self.path.display().to_string(), what, "")
+    /// What the tokenizer makes of something; it may break on rules that do not go together.
+    fn done<T>(&self, doing: &str, work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
+        let wrong = |what: String| Error::input(self.path.display().to_string(), format!("cannot {doing}: {what}"), "");
+        caught(work).map_err(wrong)?.map_err(|e| wrong(e.to_string()))
     }
 }
 

@@ -48,7 +48,8 @@ pub struct Ledger {
 impl Ledger {
     /// Takes memory.
     pub fn add(&mut self, category: Category, bytes: u64) {
-        self.now[category as usize] += bytes;
+        let now = &mut self.now[category as usize];
+        *now = now.saturating_add(bytes);
         self.peak = self.peak.max(self.total());
     }
 
@@ -64,7 +65,7 @@ impl Ledger {
 
     /// Bytes that everything takes now.
     pub fn total(&self) -> u64 {
-        self.now.iter().sum()
+        self.now.iter().fold(0, |sum, bytes| sum.saturating_add(*bytes))
     }
 
     /// The most that everything took at one time.

@@ -9,7 +9,7 @@ use super::shelf::Kind;
 use super::visit::{Hub, Visit};
 use super::{Rows, Told};
 use crate::error::{Error, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is read as rows.
 const ROWS: [&str; 7] = ["parquet", "pq", "jsonl", "ndjson", "json", "csv", "tsv"];
@@ -62,6 +62,16 @@ pub(super) fn bring(hub: &Hub, name: &Name, splits: &[&str], tell: &mut dyn FnMu
     let files = chosen.files.iter().map(|file| visit.path(file)).collect();
     let choice = Some(format!("{}: {}", visit.pinned().display(), chosen.what));
     Ok(Rows { name: visit.pinned(), files, choice })
+}
+
+/// The files of a list that a fetch would bring; for `fuzz/`.
+#[cfg(feature = "fuzzing")]
+pub(super) fn chosen_of(list: &[String], name: &Name, splits: &[&str]) -> Result<Vec<String>> {
+    let chosen = choose(list, name, splits).map_err(|unclear| Error::input("the hub", unclear.what, unclear.hint))?;
+    match absent_shard(&chosen.files).filter(|_| chosen.whole) {
+        Some(absent) => Err(Error::input("the hub", absent, "")),
+        None => Ok(chosen.files),
+    }
 }
 
 fn refused(visit: &Visit<'_>, Unclear { what, hint }: Unclear) -> Error {
@@ -199,16 +209,20 @@ fn sort(file: &str) -> Found<'_> {
 
 /// A shard that the others say there is.
 fn absent_shard(files: &[String]) -> Option<String> {
-    files.iter().find_map(|file| {
+    let mut there: BTreeMap<(&str, &str, u32), BTreeSet<u32>> = BTreeMap::new();
+    let mut ends = BTreeMap::new();
+    for file in files {
         let (folder, own) = file.rsplit_once('/').map_or(("", file.as_str()), |(folder, own)| (folder, own));
-        let (name, _, count) = shard(stem(own))?;
-        let begins = |number: u32| {
-            let start = format!("{name}-{number:05}-of-{count:05}");
-            if folder.is_empty() { start } else { format!("{folder}/{start}") }
-        };
         // A hash behind the count differs from shard to shard.
-        let absent = (0..count).map(begins).find(|start| !files.iter().any(|f| f.starts_with(start.as_str())))?;
-        Some(format!("{absent}.{}", extension(own)))
+        let Some((name, number, count)) = shard(stem(own)) else { continue };
+        there.entry((folder, name, count)).or_default().insert(number);
+        ends.entry((folder, name, count)).or_insert(extension(own));
+    }
+    there.into_iter().find_map(|(set, numbers)| {
+        let (folder, name, count) = set;
+        let absent = (0..count).find(|number| !numbers.contains(number))?;
+        let begin = format!("{name}-{absent:05}-of-{count:05}.{}", ends[&set]);
+        Some(if folder.is_empty() { begin } else { format!("{folder}/{begin}") })
     })
 }
 
@@ -289,5 +303,15 @@ mod tests {
         assert_eq!(absent_shard(&files(&[all[0], all[2]])).as_deref(), Some(all[1]));
         assert_eq!(absent_shard(&files(&["a.jsonl", "train-1-of-2.jsonl"])), None);
         assert_eq!(absent_shard(&files(&["train-00000-of-00001-0a1b2c.parquet"])), None);
+    }
+
+    /// Each file looked for among all of them, for each of them, takes minutes here.
+    #[test]
+    fn many_shards_are_looked_through_once() {
+        let all: Vec<String> = (0..20_000).map(|n| format!("data/train-{n:05}-of-20000.parquet")).collect();
+        let began = std::time::Instant::now();
+        assert_eq!(absent_shard(&all), None);
+        assert_eq!(absent_shard(&all[..19_999]).as_deref(), Some("data/train-19999-of-20000.parquet"));
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
     }
 }

@@ -45,6 +45,21 @@ pub use settings::Settings;
 
 use std::path::{Path, PathBuf};
 
+/// The files of rows that a hub's answer about a dataset leads to: what a fetch asks of it, without a hub.
+///
+/// # Errors
+/// Says what is wrong with the answer, or lists the choices where there are several.
+#[cfg(all(feature = "fuzzing", not(target_arch = "wasm32")))]
+pub fn read_answer(name: &Name, splits: &[&str], text: &str) -> crate::error::Result<Vec<String>> {
+    dataset::chosen_of(&visit::answer(text, "the hub")?.1, name, splits)
+}
+
+/// Whether a path stays inside the folder that it is below.
+#[cfg(feature = "fuzzing")]
+pub fn is_inside(path: &str) -> bool {
+    name::is_inside(path)
+}
+
 /// What is said while files are fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {

@@ -91,13 +91,18 @@ impl Hub {
             let text = response.body_mut().with_config().limit(ANSWER_LIMIT).read_to_string();
             text.map_err(|e| Fault::Passing(format!("the answer broke ({e})"), None))
         })?;
-        let strange = |what: &str| Error::input(self.client.place(&asked), what, "is HF_ENDPOINT right?");
-        let answer: Value = serde_json::from_str(&text).map_err(|_| strange("the answer is no JSON, so this is no hub"))?;
-        let commit = answer["sha"].as_str().filter(|sha| is_commit(sha)).ok_or_else(|| strange("the answer names no commit"))?;
-        let siblings = answer["siblings"].as_array().ok_or_else(|| strange("the answer names no files"))?;
-        let names = siblings.iter().filter_map(|s| s["rfilename"].as_str()).filter(|file| is_inside(file));
-        Ok((commit.to_owned(), names.map(str::to_owned).collect()))
+        answer(&text, &self.client.place(&asked))
     }
+}
+
+/// The commit that an answer names, and the names of its files that stay inside the repository's folder.
+pub(super) fn answer(text: &str, place: &str) -> Result<(String, Vec<String>)> {
+    let strange = |what: &str| Error::input(place, what, "is HF_ENDPOINT right?");
+    let answer: Value = serde_json::from_str(text).map_err(|_| strange("the answer is no JSON, so this is no hub"))?;
+    let commit = answer["sha"].as_str().filter(|sha| is_commit(sha)).ok_or_else(|| strange("the answer names no commit"))?;
+    let siblings = answer["siblings"].as_array().ok_or_else(|| strange("the answer names no files"))?;
+    let names = siblings.iter().filter_map(|s| s["rfilename"].as_str()).filter(|file| is_inside(file));
+    Ok((commit.to_owned(), names.map(str::to_owned).collect()))
 }
 
 impl Visit<'_> {

@@ -9,6 +9,13 @@ use crate::error::{Error, Result};
 use crate::model::modules::{MODULES, means, target_names};
 use std::path::Path;
 
+/// The largest rank of LoRA, as for adapters that are read.
+const MOST_RANK: usize = 65_536;
+/// The most rows of a micro-batch, and micro-batches of a step.
+const MOST_ROWS: usize = 65_536;
+/// The most tokens of a micro-batch, and of a row. Sizes of buffers are products of them, which must not overflow.
+const MOST_TOKENS: usize = 1 << 20;
+
 /// `Err` with an option's name, its value and what it must be.
 fn must(ok: bool, option: &str, value: impl std::fmt::Display, rule: &str) -> Result<()> {
     if ok { Ok(()) } else { Err(Error::usage(format!("--{option} {value}: must be {rule}"), "")) }
@@ -127,7 +134,7 @@ impl RunConfig {
             None => {}
         }
         must((0.0..1.0).contains(&self.adapter_dropout), "adapter-dropout", self.adapter_dropout, "at least 0 and below 1")?;
-        must(self.rank > 0, "rank", self.rank, "at least 1")?;
+        must((1..=MOST_RANK).contains(&self.rank), "rank", self.rank, "from 1 to 65536")?;
         must(self.alpha.is_finite() && self.alpha > 0.0, "alpha", self.alpha, "a number above 0")?;
         let ratio = self.lora_plus_ratio;
         must(ratio.is_finite() && ratio > 0.0, "lora-plus-ratio", ratio, "a number above 0, such as 16")?;
@@ -173,9 +180,13 @@ impl RunConfig {
         if let Some(epochs) = self.epochs {
             must(epochs.is_finite() && epochs > 0.0, "epochs", epochs, "a number above 0")?;
         }
-        must(self.batch_size > 0, "batch-size", self.batch_size, "at least 1")?;
-        must(self.accumulate > 0, "accumulate", self.accumulate, "at least 1")?;
-        must(self.seq_len > 1, "seq-len", self.seq_len, "at least 2 (a token to read and one to predict)")?;
+        must((1..=MOST_ROWS).contains(&self.batch_size), "batch-size", self.batch_size, "from 1 to 65536")?;
+        must((1..=MOST_ROWS).contains(&self.accumulate), "accumulate", self.accumulate, "from 1 to 65536")?;
+        must((2..=MOST_TOKENS).contains(&self.seq_len), "seq-len", self.seq_len, "from 2 (a token to read and one to predict) to 1048576")?;
+        if self.batch_size * self.seq_len > MOST_TOKENS {
+            let what = format!("--batch-size {} and --seq-len {}: more than {MOST_TOKENS} tokens at once", self.batch_size, self.seq_len);
+            return Err(Error::usage(what, "make one of them smaller; --accumulate adds up several micro-batches"));
+        }
         must(!self.prompt_column.is_empty(), "prompt-column", "''", "the name of a key")?;
         must(!self.completion_column.is_empty(), "completion-column", "''", "the name of a key")?;
         if self.prompt_column == self.completion_column {
@@ -231,7 +242,7 @@ impl RunConfig {
         if let Some((_, twice)) = self.log.iter().enumerate().find(|(i, kind)| self.log[..*i].contains(kind)) {
             return Err(Error::usage(format!("--log: {twice} is given twice"), ""));
         }
-        must(self.sample_tokens > 0, "sample-tokens", self.sample_tokens, "at least 1")?;
+        must((1..=MOST_TOKENS).contains(&self.sample_tokens), "sample-tokens", self.sample_tokens, "from 1 to 1048576")?;
         if let Some(patience) = self.patience {
             must(patience > 0, "patience", patience, "at least 1")?;
             if !self.has_eval() {
@@ -275,6 +286,9 @@ mod tests {
             ("--epochs 0:", |c| c.epochs = Some(0.0)),
             ("--batch-size 0:", |c| c.batch_size = 0),
             ("--accumulate 0:", |c| c.accumulate = 0),
+            ("--batch-size 18446744073709551615:", |c| c.batch_size = usize::MAX),
+            ("more than 1048576 tokens at once", |c| (c.batch_size, c.seq_len) = (65_536, 32)),
+            ("--rank 65537:", |c| c.rank = 65_537),
             ("--seq-len 1:", |c| c.seq_len = 1),
             ("--eval-split 1:", |c| c.eval_split = Some(1.0)),
             ("--eval-split 0:", |c| c.eval_split = Some(0.0)),

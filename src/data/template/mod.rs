@@ -13,14 +13,15 @@ pub use spans::{Learned, TrainOn};
 use super::rows::Chat;
 use super::tokenizer::{Tokenizer, is_lfs_pointer, lfs_error};
 use crate::error::{Error, Result};
+use crate::guard::deep;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::{Map, Value as Json, json};
 use std::path::{Path, PathBuf};
 
-/// What a template may do: a conversation of a thousand turns takes less than a tenth.
-const FUEL: u64 = 20_000_000;
+/// What a template may do: a conversation of a thousand turns takes less than a tenth. Of memory it is 64 bytes each.
+const FUEL: u64 = 4_000_000;
 /// How deep macros and loops may call each other.
 const DEPTH: usize = 100;
 /// The most that a template may be, and the most that it may write.
@@ -174,6 +175,11 @@ impl ChatTemplate {
 
     /// What the template writes, the marks of generated parts in it.
     fn write(&self, messages: &[Json], tools: Option<&Json>, begin_answer: bool) -> Result<String> {
+        // Within its fuel a template can nest some 500,000 lists.
+        deep(|| self.write_here(messages, tools, begin_answer)).map_err(Error::io(Path::new(&self.place)))?
+    }
+
+    fn write_here(&self, messages: &[Json], tools: Option<&Json>, begin_answer: bool) -> Result<String> {
         let mut context = self.special.clone();
         context.insert("messages".into(), messages.into());
         context.insert("tools".into(), tools.cloned().unwrap_or(Json::Null));

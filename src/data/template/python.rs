@@ -1,81 +1,119 @@
 //! What templates take from Python: `tojson` as `json.dumps` writes it, values as `str` shows them, today's date.
 
+use super::MOST_BYTES;
 use minijinja::value::{Kwargs, Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State};
 use serde_json::Value as Json;
 
 /// How deep a value is written.
 const DEPTH: usize = 64;
+/// The longest indentation, and the longest separator, of JSON.
+const LONGEST_FILLING: usize = 64;
 
 /// Puts it all into an environment.
 pub(super) fn install(environment: &mut Environment<'_>) {
     environment.set_formatter(format);
     environment.add_filter("tojson", tojson);
-    environment.add_filter("string", |value: &Value| text(value));
+    environment.add_filter("string", |state: &State, value: &Value| text(value, state));
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
     });
     environment.add_function("strftime_now", |format: String| now(&format));
 }
 
-fn format(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
+/// A text that is being written, as long as one may be that a template writes, and paid for value by value: a value may hold another
+/// many times, so that a few bytes of template stand for more values than anybody can wait for.
+struct Text<'a> {
+    out: String,
+    /// Pays for a value.
+    pay: &'a dyn Fn() -> Result<(), Error>,
+}
+
+impl<'a> Text<'a> {
+    fn new(pay: &'a dyn Fn() -> Result<(), Error>) -> Self {
+        Self { out: String::new(), pay }
+    }
+
+    fn push(&mut self, text: &str) -> Result<(), Error> {
+        if self.out.len() + text.len() > MOST_BYTES {
+            return Err(Error::new(ErrorKind::InvalidOperation, "a value is written as more than 16 MiB"));
+        }
+        self.out.push_str(text);
+        Ok(())
+    }
+}
+
+fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     let written = match (value.kind(), value.as_str()) {
         (ValueKind::Undefined, _) => Ok(()),
         (_, Some(text)) => out.write_str(text),
-        _ => out.write_str(&text(value)),
+        _ => out.write_str(&text(value, state)?),
     };
     written.map_err(Error::from)
 }
 
 /// A value as Python's `str` shows it.
-fn text(value: &Value) -> String {
-    match value.as_str() {
-        Some(text) => text.to_owned(),
-        None => shown(value, 0),
+fn text(value: &Value, state: &State) -> Result<String, Error> {
+    if let Some(text) = value.as_str() {
+        return Ok(text.to_owned());
     }
+    let pay = || state.consume_fuel(1);
+    let mut text = Text::new(&pay);
+    shown(value, &mut text, 0)?;
+    Ok(text.out)
 }
 
 /// A value as Python's `repr` shows it.
-fn shown(value: &Value, depth: usize) -> String {
+fn shown(value: &Value, text: &mut Text, depth: usize) -> Result<(), Error> {
+    (text.pay)()?;
     if depth > DEPTH {
-        return "...".into();
+        return text.push("...");
     }
-    let list = |value: &Value| -> Vec<Value> { value.try_iter().map(Iterator::collect).unwrap_or_default() };
     match value.kind() {
-        ValueKind::Undefined => "Undefined".into(),
-        ValueKind::None => "None".into(),
-        ValueKind::Bool => if value.is_true() { "True" } else { "False" }.into(),
-        ValueKind::Number => number(value),
-        ValueKind::String => quoted(value.as_str().unwrap_or_default()),
-        ValueKind::Seq => format!("[{}]", list(value).iter().map(|v| shown(v, depth + 1)).collect::<Vec<_>>().join(", ")),
-        ValueKind::Map => {
-            let entry = |key: &Value| {
-                let held = value.get_item(key).unwrap_or_default();
-                format!("{}: {}", shown(key, depth + 1), shown(&held, depth + 1))
-            };
-            format!("{{{}}}", list(value).iter().map(entry).collect::<Vec<_>>().join(", "))
+        ValueKind::Undefined => text.push("Undefined"),
+        ValueKind::None => text.push("None"),
+        ValueKind::Bool => text.push(if value.is_true() { "True" } else { "False" }),
+        ValueKind::Number => text.push(&number(value)),
+        ValueKind::String => quoted(value.as_str().unwrap_or_default(), text),
+        ValueKind::Seq => {
+            text.push("[")?;
+            for (at, item) in value.try_iter()?.enumerate() {
+                text.push(if at == 0 { "" } else { ", " })?;
+                shown(&item, text, depth + 1)?;
+            }
+            text.push("]")
         }
-        _ => value.to_string(),
+        ValueKind::Map => {
+            text.push("{")?;
+            for (at, key) in value.try_iter()?.enumerate() {
+                text.push(if at == 0 { "" } else { ", " })?;
+                shown(&key, text, depth + 1)?;
+                text.push(": ")?;
+                shown(&value.get_item(&key).unwrap_or_default(), text, depth + 1)?;
+            }
+            text.push("}")
+        }
+        _ => text.push(&value.to_string()),
     }
 }
 
 /// A string as Python quotes it.
-fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    let mut out = String::from(quote);
-    for c in text.chars() {
+fn quoted(from: &str, text: &mut Text) -> Result<(), Error> {
+    let quote = if from.contains('\'') && !from.contains('"') { '"' } else { '\'' };
+    let mut bytes = [0; 4];
+    text.push(quote.encode_utf8(&mut bytes))?;
+    for c in from.chars() {
         match c {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c == quote => out.extend(['\\', c]),
-            c if c.is_control() => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c => out.push(c),
-        }
+            '\\' => text.push("\\\\"),
+            '\n' => text.push("\\n"),
+            '\r' => text.push("\\r"),
+            '\t' => text.push("\\t"),
+            c if c == quote => text.push("\\").and_then(|()| text.push(c.encode_utf8(&mut bytes))),
+            c if c.is_control() => text.push(&format!("\\x{:02x}", c as u32)),
+            c => text.push(c.encode_utf8(&mut bytes)),
+        }?;
     }
-    out.push(quote);
-    out
+    text.push(quote.encode_utf8(&mut bytes))
 }
 
 /// Whole numbers have no point, others Python's shortest form.
@@ -104,7 +142,9 @@ fn float(x: f64) -> String {
 
 /// `json.dumps(value, ensure_ascii=False)` of what came from JSON.
 pub(super) fn to_json(value: &Json) -> String {
-    dumped(&Value::from(Serde(value)), &Style::plain(), 0).unwrap_or_else(|_| value.to_string())
+    let mut text = Text::new(&|| Ok(()));
+    let written = dumped(&Value::from(Serde(value)), &Style::plain(), &mut text, 0);
+    written.map_or_else(|_| value.to_string(), |()| text.out)
 }
 
 /// How JSON is written.
@@ -122,15 +162,15 @@ impl Style {
     }
 }
 
-fn tojson(value: &Value, indent: Option<Value>, options: Kwargs) -> Result<Value, Error> {
+fn tojson(state: &State, value: &Value, indent: Option<Value>, options: Kwargs) -> Result<Value, Error> {
     let wrong = |what: &str| Error::new(ErrorKind::InvalidOperation, format!("tojson: {what}"));
     let named = options.get::<Option<Value>>("indent")?;
     let indent = match indent.or(named).filter(|v| !v.is_none() && !v.is_undefined()) {
         None => None,
         Some(v) => match (v.as_str(), v.as_usize()) {
-            (Some(text), _) => Some(text.to_owned()),
-            (_, Some(n)) if n <= 64 => Some(" ".repeat(n)),
-            _ => return Err(wrong("indent must be a small number or a string")),
+            (Some(text), _) if text.len() <= LONGEST_FILLING => Some(text.to_owned()),
+            (None, Some(n)) if n <= LONGEST_FILLING => Some(" ".repeat(n)),
+            _ => return Err(wrong("indent must be a small number or a short string")),
         },
     };
     let mut style = Style { between: if indent.is_some() { "," } else { ", " }.into(), indent, ..Style::plain() };
@@ -138,72 +178,111 @@ fn tojson(value: &Value, indent: Option<Value>, options: Kwargs) -> Result<Value
     style.sorted = options.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
     if let Some(separators) = options.get::<Option<Vec<String>>>("separators")? {
         let [between, after_key] = <[String; 2]>::try_from(separators).map_err(|_| wrong("separators must be two strings"))?;
+        if between.len().max(after_key.len()) > LONGEST_FILLING {
+            return Err(wrong("separators must be short"));
+        }
         (style.between, style.after_key) = (between, after_key);
     }
     options.assert_all_used()?;
-    dumped(value, &style, 0).map(Value::from)
+    let pay = || state.consume_fuel(1);
+    let mut text = Text::new(&pay);
+    dumped(value, &style, &mut text, 0)?;
+    Ok(text.out.into())
 }
 
-fn dumped(value: &Value, style: &Style, depth: usize) -> Result<String, Error> {
+fn dumped(value: &Value, style: &Style, text: &mut Text, depth: usize) -> Result<(), Error> {
     let wrong = |what: String| Error::new(ErrorKind::InvalidOperation, what);
+    (text.pay)()?;
     if depth > DEPTH {
         return Err(wrong("the value is too deep for JSON".into()));
     }
-    let around = |open: char, parts: Vec<String>, close: char| match &style.indent {
-        _ if parts.is_empty() => format!("{open}{close}"),
-        None => format!("{open}{}{close}", parts.join(&style.between)),
-        Some(indent) => {
-            let (inner, outer) = (indent.repeat(depth + 1), indent.repeat(depth));
-            format!("{open}\n{inner}{}\n{outer}{close}", parts.join(&format!("{}\n{inner}", style.between)))
-        }
-    };
-    Ok(match value.kind() {
-        ValueKind::None => "null".into(),
-        ValueKind::Bool => if value.is_true() { "true" } else { "false" }.into(),
-        ValueKind::Number => number(value),
-        ValueKind::String => string(value.as_str().unwrap_or_default(), style.ascii),
+    match value.kind() {
+        ValueKind::None => text.push("null"),
+        ValueKind::Bool => text.push(if value.is_true() { "true" } else { "false" }),
+        ValueKind::Number => text.push(&number(value)),
+        ValueKind::String => string(value.as_str().unwrap_or_default(), style.ascii, text),
         ValueKind::Seq | ValueKind::Iterable => {
-            let parts = value.try_iter()?.map(|v| dumped(&v, style, depth + 1)).collect::<Result<_, _>>()?;
-            around('[', parts, ']')
+            let mut empty = true;
+            text.push("[")?;
+            for item in value.try_iter()? {
+                parted(style, text, depth, std::mem::take(&mut empty))?;
+                dumped(&item, style, text, depth + 1)?;
+            }
+            closed(']', style, text, depth, empty)
         }
         ValueKind::Map => {
             let mut keys: Vec<Value> = value.try_iter()?.collect();
             if style.sorted {
-                keys.sort_by_key(text);
+                let named = keys.into_iter().map(|key| Ok((name(&key, text)?, key))).collect::<Result<Vec<_>, Error>>();
+                let mut named = named?;
+                named.sort_by(|a, b| a.0.cmp(&b.0));
+                keys = named.into_iter().map(|(_, key)| key).collect();
             }
-            let entry = |key: &Value| -> Result<String, Error> {
-                let name = string(&text(key), style.ascii);
-                Ok(format!("{name}{}{}", style.after_key, dumped(&value.get_item(key)?, style, depth + 1)?))
-            };
-            around('{', keys.iter().map(entry).collect::<Result<_, _>>()?, '}')
+            let mut empty = true;
+            text.push("{")?;
+            for key in &keys {
+                parted(style, text, depth, std::mem::take(&mut empty))?;
+                let name = name(key, text)?;
+                string(&name, style.ascii, text)?;
+                text.push(&style.after_key)?;
+                dumped(&value.get_item(key)?, style, text, depth + 1)?;
+            }
+            closed('}', style, text, depth, empty)
         }
-        kind => return Err(wrong(format!("{kind} is not JSON serializable"))),
-    })
+        kind => Err(wrong(format!("{kind} is not JSON serializable"))),
+    }
 }
 
-fn string(text: &str, ascii: bool) -> String {
-    let mut out = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            c if (c as u32) < 0x20 => out.push_str(&format!("\\u{:04x}", c as u32)),
-            c if ascii && !c.is_ascii() => {
-                let mut units = [0; 2];
-                for unit in c.encode_utf16(&mut units) {
-                    out.push_str(&format!("\\u{unit:04x}"));
-                }
-            }
-            c => out.push(c),
-        }
+/// What stands before an element.
+fn parted(style: &Style, text: &mut Text, depth: usize, first: bool) -> Result<(), Error> {
+    if !first {
+        text.push(&style.between)?;
     }
-    out.push('"');
-    out
+    line(style, text, depth + 1)
+}
+
+/// The end of a list or an object.
+fn closed(end: char, style: &Style, text: &mut Text, depth: usize, empty: bool) -> Result<(), Error> {
+    if !empty {
+        line(style, text, depth)?;
+    }
+    text.push(end.encode_utf8(&mut [0; 4]))
+}
+
+/// A new line, where there are any.
+fn line(style: &Style, text: &mut Text, depth: usize) -> Result<(), Error> {
+    let Some(indent) = &style.indent else { return Ok(()) };
+    text.push("\n")?;
+    (0..depth).try_for_each(|_| text.push(indent))
+}
+
+/// A key as a text.
+fn name(key: &Value, text: &Text) -> Result<String, Error> {
+    if let Some(name) = key.as_str() {
+        return Ok(name.to_owned());
+    }
+    let mut own = Text::new(text.pay);
+    shown(key, &mut own, 0)?;
+    Ok(own.out)
+}
+
+fn string(from: &str, ascii: bool, text: &mut Text) -> Result<(), Error> {
+    text.push("\"")?;
+    for c in from.chars() {
+        match c {
+            '"' => text.push("\\\""),
+            '\\' => text.push("\\\\"),
+            '\n' => text.push("\\n"),
+            '\r' => text.push("\\r"),
+            '\t' => text.push("\\t"),
+            '\u{8}' => text.push("\\b"),
+            '\u{c}' => text.push("\\f"),
+            c if (c as u32) < 0x20 => text.push(&format!("\\u{:04x}", c as u32)),
+            c if ascii && !c.is_ascii() => c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| text.push(&format!("\\u{unit:04x}"))),
+            c => text.push(c.encode_utf8(&mut [0; 4])),
+        }?;
+    }
+    text.push("\"")
 }
 
 /// The date and time, UTC: templates write days, and a run should not depend on where it is.

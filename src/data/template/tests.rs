@@ -54,10 +54,29 @@ fn harm_is_bounded() {
         ("{{ messages[0].nothing.more }}", "undefined"),
         ("{% if %}", "chat template says"),
         ("{{ messages | tojson(x=1) }}", "unknown keyword"),
+        ("{{ messages | tojson(indent='x' * 1000) }}", "short string"),
+        ("{{ messages | tojson(separators=['x' * 1000, ':']) }}", "short"),
+        ("{{ [messages[0]] * 100000000 }}", "16 MiB"),
+        ("{% set ns = namespace(a=[1]) %}{% for i in range(60) %}{% set ns.a = [ns.a, ns.a] %}{% endfor %}{{ ns.a }}", "fuel"),
     ] {
         let got = template(source).and_then(|t| t.render(&[json!({"role": "user", "content": "a"})], None, false));
         let error = got.map(|text| text.chars().take(50).collect::<String>()).unwrap_err();
         assert!(error.to_string().contains(want) && error.to_string().contains("t.jinja"), "{source}: {error}");
+    }
+}
+
+/// A tenth of the fuel is enough for more turns than rows may have.
+#[test]
+fn long_conversations_are_far_from_the_bounds() {
+    let turn = |at: usize| json!({"role": if at.is_multiple_of(2) { "user" } else { "assistant" }, "content": "What is there to say? ".repeat(20)});
+    let messages: Vec<_> = (0..1000).map(turn).collect();
+    let sources = ["alternating", "headers", "marked", "thinking", "turns"];
+    for name in sources {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/templates")).join(name).with_extension("jinja");
+        let mut template = ChatTemplate::from_file(&path, path.parent().unwrap()).unwrap();
+        template.environment.set_fuel(Some(FUEL / 10));
+        let text = template.render(&messages, None, false).unwrap();
+        assert!(text.len() > 400_000, "{name}");
     }
 }
 

@@ -1,0 +1,2 @@
+#![no_main]
+diablo_fuzz::target!("names");
