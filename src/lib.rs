@@ -41,6 +41,8 @@ pub mod generate;
 pub mod hub;
 pub mod kernels;
 pub mod model;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod paper;
 pub mod random;
 pub mod train;
 #[cfg(any(target_arch = "wasm32", test))]

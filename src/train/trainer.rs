@@ -142,6 +142,20 @@ impl Trainer {
     /// # Errors
     /// As [`Self::prepare`].
     pub async fn open(run: RunConfig, source: Source, device: Option<Device>, events: &mut dyn FnMut(Event)) -> Result<Self> {
+        Self::on_rows(run, source, device, None, events).await
+    }
+
+    /// As [`Self::open`], with the rows where they are there already: those that [`rows::load`] gives for this run.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub async fn on_rows(
+        run: RunConfig,
+        source: Source,
+        device: Option<Device>,
+        loaded: Option<rows::Loaded>,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<Self> {
         run.validate()?;
         let (spec, init) = resolve::adapter(&run, &source.config)?;
         let mut run = run.resolved();
@@ -152,7 +166,10 @@ impl Trainer {
             Some(device) => device,
             None => Device::find(&run.device).await?,
         };
-        let (data, held_out) = rows::load(&run, &source, events)?;
+        let (data, held_out) = match loaded {
+            Some(loaded) => loaded,
+            None => rows::load(&run, &source, events)?,
+        };
         let longest = data.lengths().into_iter().chain(held_out.iter().flat_map(Dataset::lengths)).collect::<Vec<_>>();
         let context = source.config.max_position_embeddings;
         let tokens = data.longest_row().max(held_out.as_ref().map_or(0, Dataset::longest_row));
