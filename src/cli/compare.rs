@@ -38,7 +38,7 @@ Examples:
 
 /// The command's options.
 #[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP, mut_group("TrainArgs", |group| group.requires("paper")))]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Run folders, or folders of them
     #[arg(required_unless_present = "paper", value_name = "RUN")]
@@ -71,11 +71,14 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode> {
     if args.paper {
         if let Some(run) = args.runs.first() {
-            // To clap this would be a conflict, for whose sake it would forget that other options need --paper.
             let what = format!("{}: --paper makes the runs that it compares", run.display());
             return Err(Error::usage(what, "leave the folder out, or --paper; where the runs go is --out"));
         }
         return super::paper::run(args);
+    }
+    let given = &args.train;
+    if given.config.is_some() || given.clone().into_config()? != TrainArgs::default().into_config()? {
+        return Err(Error::usage("options of a run are for --paper: these runs were made already", "leave them out, or add --paper"));
     }
     let mut folders = Vec::new();
     for given in &args.runs {
