@@ -42,6 +42,8 @@ mod guard;
 pub mod hub;
 pub mod kernels;
 pub mod model;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod paper;
 pub mod random;
 pub mod ranks;
 pub mod train;

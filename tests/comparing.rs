@@ -2,70 +2,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+mod demo_place;
 
-use common::{Ended, adapter, command, diablo, json_file, line, losses, text};
-use diablo::demo::Files;
+use common::{adapter, command, diablo, json_file, line, losses, text};
+use demo_place::{Place, best};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
-
-/// The demo's model and rows.
-struct Place {
-    folder: tempfile::TempDir,
-    files: Files,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let files = Files::write(&folder.path().join("demo")).unwrap();
-        Self { folder, files }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Options of a short run with held-out rows.
-    fn options(&self, steps: u64) -> String {
-        let (model, data, held_out) = (self.files.model(), self.files.train(), self.held_out());
-        format!(
-            "--model {} --data {} --eval-data {} --steps {steps} --batch-size 4 --seq-len 64 --eval-every 2 --save-every 3",
-            text(&model),
-            text(&data),
-            text(&held_out)
-        )
-    }
-
-    /// A few of the held-out rows, so that measuring is quick.
-    fn held_out(&self) -> PathBuf {
-        let path = self.path("held.jsonl");
-        let rows = std::fs::read_to_string(self.files.held_out()).unwrap();
-        std::fs::write(&path, rows.lines().take(8).map(|l| format!("{l}\n")).collect::<String>()).unwrap();
-        path
-    }
-
-    fn train(&self, out: &str, more: &str) {
-        line(&format!("train {} --out {} --quiet {more}", self.options(6), text(&self.path(out)))).good();
-    }
-
-    fn sweep(&self, out: &str, steps: u64, more: &str) -> Ended {
-        line(&format!("sweep {} --out {} --quiet {more}", self.options(steps), text(&self.path(out))))
-    }
-}
 
 /// The runs of a table for programs, in its order.
 fn runs(table: &Value) -> Vec<String> {
     let key = if table["runs"].is_array() { "runs" } else { "points" };
     table[key].as_array().unwrap().iter().map(|run| run["run"].as_str().unwrap().to_owned()).collect()
-}
-
-/// The lowest held-out loss in `metrics.jsonl`, and its step.
-fn best(run: &Path) -> (f64, u64) {
-    let metrics = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    let lines = metrics.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
-    let measured = lines.filter_map(|m| Some((m["eval_loss"].as_f64()?, m["step"].as_u64()?)));
-    measured.min_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
 }
 
 #[test]
@@ -166,6 +114,15 @@ fn a_sweep_tries_every_combination() {
     assert_eq!(stamp(names[0]), before);
     assert_eq!(best(&out.join("lr-3e-3_blocks-8")).1, best(&out.join(names[2])).1);
     line(&format!("sweep --resume --out {} --quiet --steps 9", text(&out))).bad(2, &["another steps"]);
+
+    // Rows are read once, and anew for a point that has others.
+    let read = |set: &str, name: &str| {
+        let ended = line(&format!("sweep {} --set {set} --out {}", p.options(2), text(&p.path(name))));
+        let read = ended.err.matches("JSON lines").count();
+        ended.good();
+        read
+    };
+    assert_eq!((read("lr=1e-3,2e-3,3e-3", "once"), read("seq_len=48,64", "twice")), (2, 4));
 
     // Some of the grid.
     p.sweep("r", 2, "--set lr=1e-3,2e-3,3e-3 --set rank=1,2,3 --method lora --random 2 --seed 5").good();

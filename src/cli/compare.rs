@@ -1,6 +1,8 @@
 //! `diablo compare`
 
+use super::common_args::OutputArgs;
 use super::output::{self, grouped, table};
+use super::train_args::TrainArgs;
 use crate::device::human_bytes;
 use crate::error::{Error, Result};
 use crate::files::{self, atomic_write_bytes};
@@ -18,24 +20,48 @@ median step, the loss is the training loss at the end, smoothed. A run that goes
 is compared as far as it came. A folder of runs, such as a sweep's, stands for all runs in it.
 Losses are comparable where runs read the same rows in the same way: where they did not, it is said.
 
+--paper makes the runs that it compares: DiaBlo, LoRA of as many trained numbers, and full training, on
+the bundled model and rows or on --model and --data, with the same steps, batches and rows. For each
+method learning rates are tried with one seed: a usual one, a quarter and four times of it, further
+ones while the best is the first or the last, then half and twice the best. At the best rate it runs
+with three seeds. Held-out rows decide, so --eval-data or --eval-split is needed beside --data. The
+options below are those of `diablo train`; --lr is where DiaBlo's rates begin. --out (runs/paper) gets
+the runs, paper.json (the table) and paper.svg; --resume goes on after Ctrl-C or a kill.
+
 Examples:
   diablo compare runs/first runs/lora
   diablo compare runs/* --svg compare.svg
-  diablo compare sweeps/first --json";
+  diablo compare sweeps/first --json
+  diablo compare --paper
+  diablo compare --paper --model models/SmolLM2-135M --data train.jsonl --eval-split 0.05 --steps 200 \\
+                 --methods diablo,lora --out runs/paper-135m";
 
 /// The command's options.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Run folders, or folders of them
-    #[arg(required = true, value_name = "RUN")]
+    #[arg(required_unless_present = "paper", value_name = "RUN")]
     runs: Vec<PathBuf>,
+    /// Train DiaBlo, LoRA and all weights at equal budgets, each at its best learning rate, and compare them
+    #[arg(long, help_heading = "Paper")]
+    paper: bool,
+    /// Methods to compare [default: diablo,lora,full]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", requires = "paper", help_heading = "Paper")]
+    pub(super) methods: Option<Vec<String>>,
+    /// Runs at the best rate, with seeds from --seed on [default: 3]
+    #[arg(long, value_name = "N", requires = "paper", help_heading = "Paper")]
+    pub(super) seeds: Option<u64>,
+    /// Answer the held-out prompts too, and count the answers that are right (on the bundled rows this is always done)
+    #[arg(long, requires = "paper", help_heading = "Paper")]
+    pub(super) exact_match: bool,
     /// Draw all losses into this file
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-    /// Print JSON on standard output
-    #[arg(long, help_heading = "Output")]
-    json: bool,
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) svg: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+    #[command(flatten)]
+    pub(super) train: TrainArgs,
 }
 
 /// Runs the command.
@@ -43,6 +69,17 @@ pub struct Args {
 /// # Errors
 /// Names the folder that holds no run, or the file of it that is broken.
 pub fn run(args: Args) -> Result<ExitCode> {
+    if args.paper {
+        if let Some(run) = args.runs.first() {
+            let what = format!("{}: --paper makes the runs that it compares", run.display());
+            return Err(Error::usage(what, "leave the folder out, or --paper; where the runs go is --out"));
+        }
+        return super::paper::run(args);
+    }
+    let given = &args.train;
+    if given.config.is_some() || given.clone().into_config()? != TrainArgs::default().into_config()? {
+        return Err(Error::usage("options of a run are for --paper: these runs were made already", "leave them out, or add --paper"));
+    }
     let mut folders = Vec::new();
     for given in &args.runs {
         for folder in runs_in(given)? {
@@ -56,7 +93,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(path) = &args.svg {
         runs.draw(path)?;
     }
-    if args.json {
+    if args.output.json {
         output::print_json(&runs.json())?;
     } else {
         output::print(&runs.text())?;

@@ -18,6 +18,7 @@ pub mod interrupt;
 pub mod located;
 pub mod man;
 pub mod output;
+pub mod paper;
 pub mod progress;
 pub mod sweep;
 pub mod train;
@@ -46,6 +47,7 @@ Examples:
   diablo eval --model models/SmolLM2-135M --adapter runs/first --data test.jsonl
   diablo export --model models/SmolLM2-135M --adapter runs/first --out merged
   diablo compare runs/first runs/lora --svg compare.svg
+  diablo compare --paper
 
 A model is a folder in Hugging Face layout (config.json, tokenizer.json, model.safetensors), or a
 name on the hub: Qwen/Qwen3-0.6B, or with a branch, tag or commit, Qwen/Qwen3-0.6B@main. Rows are
@@ -79,8 +81,8 @@ enum Command {
     Data(Box<data::Args>),
     /// Score a model on rows of text: loss, perplexity, exact match, final numbers, multiple choice
     Eval(eval::Args),
-    /// Put several runs beside each other: sizes, times, losses
-    Compare(compare::Args),
+    /// Put several runs beside each other: sizes, times, losses; or make them: DiaBlo, LoRA, full (--paper)
+    Compare(Box<compare::Args>),
     /// Write model and adapter as one model that other tools load
     Export(export::Args),
     /// Say what a run would train and how much memory it would take
@@ -125,7 +127,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Commands and options, for whoever writes about them.
-fn declaration() -> clap::Command {
+pub fn declaration() -> clap::Command {
     Cli::command()
 }
 
@@ -138,7 +140,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Chat(args) => chat::run(*args),
         Command::Data(args) => data::run(*args),
         Command::Eval(args) => eval::run(args),
-        Command::Compare(args) => compare::run(args),
+        Command::Compare(args) => compare::run(*args),
         Command::Export(args) => export::run(args),
         Command::Info(args) => info::run(*args),
         Command::Devices(args) => devices::run(args),

@@ -1,5 +1,6 @@
 //! A run's rows: read, tokenised, cut, split.
 
+use super::compare::alike::ROWS;
 use super::config::{RunConfig, TooLong};
 use super::event::Event;
 use super::names;
@@ -11,11 +12,23 @@ use std::path::Path;
 /// Sequence lengths that a run is laid out for, at most.
 pub const BUCKETS: usize = 4;
 
+/// The training rows, and the held-out ones where there are any.
+pub type Loaded = (Dataset, Option<Dataset>);
+
+/// The options, with their values, that rows are made of: runs in which these are the same have the same rows. `seed` draws a file's rows
+/// where its weight is no whole number.
+pub fn made_of(run: &RunConfig) -> Vec<String> {
+    let values = run.values();
+    let whole = run.data.0.iter().all(|file| file.weight.fract() == 0.0);
+    let keys = ROWS.iter().copied().chain(["packing"]).chain((!whole).then_some("seed"));
+    keys.map(|key| format!("{key}={}", values.get(key).unwrap_or(&serde_json::Value::Null))).collect()
+}
+
 /// The training rows and the held-out ones.
 ///
 /// # Errors
 /// Names the file and the row that does not fit.
-pub fn load(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -> Result<(Dataset, Option<Dataset>)> {
+pub fn load(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -> Result<Loaded> {
     let (train, held_out) = load_apart(run, source, events)?;
     if !run.packing {
         return Ok((train, held_out));
@@ -45,7 +58,7 @@ pub fn options(run: &RunConfig, folder: &Path, eos: u32) -> Result<Options> {
     })
 }
 
-fn load_apart(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -> Result<(Dataset, Option<Dataset>)> {
+fn load_apart(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -> Result<Loaded> {
     let tokenizer = Tokenizer::from_dir(&source.folder)?;
     tokenizer.check_against(source.config.vocab_size)?;
     let eos = training_eos(&source.folder, &tokenizer, &source.config.eos_token_id)?;
@@ -174,4 +187,28 @@ fn notes(report: &Report, place: &str, seq_len: usize) -> Vec<String> {
     note(report.dropped, &format!("are longer than {seq_len} tokens and were left out (the longest has {})", report.longest));
     note(report.without_targets, "had nothing to learn from after cutting and were left out");
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_the_same_where_nothing_that_makes_them_differs() {
+        let run = RunConfig { data: "a.jsonl".into(), ..RunConfig::default() };
+        let other = RunConfig { lr: Some(1.0), rank: 3, seed: 7, out: "o".into(), ..run.clone() };
+        assert_eq!(made_of(&run), made_of(&other));
+        for other in [
+            RunConfig { data: "b.jsonl".into(), ..run.clone() },
+            RunConfig { seq_len: 64, ..run.clone() },
+            RunConfig { packing: true, ..run.clone() },
+            RunConfig { eval_split: Some(0.1), ..run.clone() },
+            RunConfig { data: "a.jsonl=2".into(), ..run.clone() },
+        ] {
+            assert_ne!(made_of(&run), made_of(&other));
+        }
+        // Which half of a file is taken follows from the seed.
+        let half = RunConfig { data: "a.jsonl=0.5".into(), ..run };
+        assert_ne!(made_of(&half), made_of(&RunConfig { seed: 7, ..half.clone() }));
+    }
 }

@@ -4,7 +4,7 @@ use crate::train::record::RunRecord;
 use std::path::Path;
 
 /// The options that losses depend on, beside what is being compared.
-const ROWS: [&str; 14] = [
+pub const ROWS: [&str; 14] = [
     "model",
     "data",
     "split",

@@ -192,7 +192,7 @@ pub fn numbers(text: &str) -> Result<Vec<f64>> {
 }
 
 /// Three digits are all that a rate means.
-fn short(x: f64) -> f64 {
+pub fn short(x: f64) -> f64 {
     format!("{x:.2e}").parse().unwrap_or(x)
 }
 

@@ -90,7 +90,7 @@ impl Sweep {
         }
         let base = names::settle(base, events)?;
         if let Some(kept) = &begun {
-            refuse_changes(&folder, &base, kept)?;
+            refuse_changes(&base, kept, "sweep", "diablo sweep --resume")?;
         }
         let axes: Vec<Axis> = asked.set.iter().map(|text| text.parse()).collect::<Result<_>>()?;
         let mut points = points::grid(&base, &axes, &folder)?;
@@ -197,12 +197,17 @@ fn begun(folder: &Path, resume: bool) -> Result<(Option<RunConfig>, BTreeMap<Str
     }
 }
 
-fn refuse_changes(folder: &Path, base: &RunConfig, kept: &RunConfig) -> Result<()> {
+/// Refuses to go on with something (a sweep, say) under other options than it had.
+///
+/// # Errors
+/// Names the options that differ, and the command that goes on.
+pub fn refuse_changes(base: &RunConfig, kept: &RunConfig, what: &str, command: &str) -> Result<()> {
     let (ours, theirs) = (base.values(), kept.values());
     let differing: Vec<&str> = ours.keys().map(String::as_str).filter(|k| !FREE.contains(k) && ours.get(*k) != theirs.get(*k)).collect();
     if differing.is_empty() {
         return Ok(());
     }
-    let what = format!("{}: cannot go on with this sweep: it had another {}", folder.display(), differing.join(", "));
-    Err(Error::usage(what, format!("go on as it was: diablo sweep --resume --out {}\nor begin anew with another --out", folder.display())))
+    let folder = base.out.display();
+    let refused = format!("{folder}: cannot go on with this {what}: it had another {}", differing.join(", "));
+    Err(Error::usage(refused, format!("go on as it was: {command} --out {folder}\nor begin anew with another --out")))
 }

@@ -5,32 +5,28 @@
 //! | `points.rs` | options, values, and the runs that follow |
 //! | `folder.rs` | the sweep's folder: what was asked for, and what came of it |
 //! | `mod.rs` | doing the runs one after the other |
+//! | `runner.rs` | taking one run further, with what the runs share |
 //!
 //! Everything is read back from the runs' own folders, so a sweep that was killed at any moment goes on: runs that ended are left alone,
 //! and one that was cut off resumes to the same bytes.
 
 mod folder;
 pub mod points;
+pub mod runner;
 
-pub use folder::{Asked, PLOT_FILE, STATE_FILE, Sweep};
+pub use folder::{Asked, PLOT_FILE, STATE_FILE, Sweep, refuse_changes};
 pub use points::{Axis, Point};
+pub use runner::{Runner, Went};
 
 use super::event::Event;
 use super::record::RunRecord;
 use super::run_folder::CONFIG_FILE;
-use super::trainer::{Flow, Trainer};
-use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files;
-use std::collections::HashMap;
+use runner::target;
 
 /// With halving, how far all runs, then the better half of them, and then the better half of those go.
 const RUNGS: [f64; 3] = [0.25, 0.5, 1.0];
-
-/// How far a run is to go now, of so many steps.
-fn target(total: u64, share: f64) -> u64 {
-    ((total as f64 * share).ceil() as u64).clamp(1, total.max(1))
-}
 
 impl Sweep {
     /// Does what is left to do. `Ok(true)` where it was stopped before its end.
@@ -38,9 +34,9 @@ impl Sweep {
     /// With halving a run that waits is stopped and resumed: its schedule is that of its whole length from the start.
     ///
     /// # Errors
-    /// As [`Trainer::run`]; but a run whose loss stops being a number is noted, and the others go on.
+    /// As [`super::Trainer::run`]; but a run whose loss stops being a number is noted, and the others go on.
     pub fn run(&mut self, events: &mut dyn FnMut(Event), stop: &dyn Fn() -> bool) -> Result<bool> {
-        let mut devices = HashMap::new();
+        let mut runner = Runner::default();
         let mut alive: Vec<usize> = (0..self.points.len()).collect();
         let rungs = if self.asked.halving { &RUNGS[..] } else { &RUNGS[2..] };
         for share in rungs {
@@ -50,7 +46,7 @@ impl Sweep {
                 }
                 let upto = if *share < 1.0 { format!(", to {share} of its steps") } else { String::new() };
                 let title = format!("\npoint {} of {}{upto}: {}", number + 1, alive.len(), self.points[*i].name);
-                if self.go(*i, *share, &title, &mut devices, events, stop)? {
+                if self.go(*i, *share, &title, &mut runner, events, stop)? {
                     return Ok(true);
                 }
             }
@@ -69,7 +65,7 @@ impl Sweep {
         i: usize,
         share: f64,
         title: &str,
-        devices: &mut HashMap<String, Device>,
+        runner: &mut Runner,
         events: &mut dyn FnMut(Event),
         stop: &dyn Fn() -> bool,
     ) -> Result<bool> {
@@ -78,52 +74,12 @@ impl Sweep {
             return Ok(false);
         }
         events(Event::note(title));
-        let mut run = point.run.clone();
-        // A folder without a run in it is begun.
-        run.resume = true;
-        let device = match devices.get(&run.device) {
-            Some(device) => device.clone(),
-            None => {
-                let device = Device::open(&run.device)?;
-                devices.entry(run.device.clone()).or_insert(device).clone()
-            }
-        };
-        let ended = pollster::block_on(async {
-            let source = Trainer::source(&run)?;
-            let mut trainer = Trainer::open(run, source, Some(device), events).await?;
-            let total = trainer.summary().steps;
-            let target = target(total, share);
-            if trainer.config().eval_interval(total) > target {
-                let what = format!("--halving: after {target} of {total} steps no held-out loss has been measured yet");
-                return Err(Error::usage(what, "lower --eval-every"));
-            }
-            let mut flow = trainer.begin(events).await?;
-            while flow == Flow::Running && trainer.steps_done() < target && !stop() {
-                flow = trainer.advance(events).await?;
-            }
-            let waits = flow == Flow::Running;
-            // How a run that waits goes on is the sweep's matter.
-            let mut said = |event: Event| {
-                if !waits || !matches!(event, Event::Note { .. } | Event::Finished { .. }) {
-                    events(event);
-                }
-            };
-            trainer.conclude(&mut said).await?;
-            Ok(!waits || trainer.steps_done() >= target)
-        });
-        match ended {
-            Ok(ended) => {
-                self.write()?;
-                Ok(!ended)
-            }
-            Err(error @ Error::Diverged { .. }) => {
-                events(Event::warning(format!("{}: {error}", self.points[i].name)));
-                self.failed.insert(self.points[i].name.clone(), error.to_string());
-                self.write()?;
-                Ok(false)
-            }
-            Err(error) => Err(error),
+        let went = runner.take(&point.run, share, events, stop)?;
+        if let Went::Diverged(why) = &went {
+            self.failed.insert(point.name.clone(), why.clone());
         }
+        self.write()?;
+        Ok(went == Went::Stopped)
     }
 
     /// The run as it lies in its folder.

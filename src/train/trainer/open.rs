@@ -37,7 +37,7 @@ impl Trainer {
     pub fn prepare_among(run: RunConfig, mut ranks: Box<dyn Ranks>, events: &mut dyn FnMut(Event)) -> Result<Self> {
         let run = among::settle(run, ranks.as_mut(), events)?;
         let source = Self::source(&run)?;
-        pollster::block_on(Self::open_among(run, source, None, ranks, events))
+        pollster::block_on(Self::open_among(run, source, None, None, ranks, events))
     }
 
     /// As [`Self::prepare`], with a model that is open already.
@@ -63,13 +63,28 @@ impl Trainer {
     /// # Errors
     /// As [`Self::prepare`].
     pub async fn open(run: RunConfig, source: Source, device: Option<Device>, events: &mut dyn FnMut(Event)) -> Result<Self> {
-        Self::open_among(run, source, device, Box::new(Alone), events).await
+        Self::on_rows(run, source, device, None, events).await
+    }
+
+    /// As [`Self::open`], with the rows where they are there already: those that [`rows::load`] gives for this run.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub async fn on_rows(
+        run: RunConfig,
+        source: Source,
+        device: Option<Device>,
+        loaded: Option<rows::Loaded>,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<Self> {
+        Self::open_among(run, source, device, loaded, Box::new(Alone), events).await
     }
 
     async fn open_among(
         run: RunConfig,
         source: Source,
         device: Option<Device>,
+        loaded: Option<rows::Loaded>,
         mut ranks: Box<dyn Ranks>,
         events: &mut dyn FnMut(Event),
     ) -> Result<Self> {
@@ -85,7 +100,10 @@ impl Trainer {
             Some(device) => device,
             None => Device::find_among(&run.device, here.place).await?,
         };
-        let (data, held_out) = rows::load(&run, &source, events)?;
+        let (data, held_out) = match loaded {
+            Some(loaded) => loaded,
+            None => rows::load(&run, &source, events)?,
+        };
         let longest = data.lengths().into_iter().chain(held_out.iter().flat_map(Dataset::lengths)).collect::<Vec<_>>();
         let context = source.config.max_position_embeddings;
         let tokens = data.longest_row().max(held_out.as_ref().map_or(0, Dataset::longest_row));
