@@ -28,13 +28,16 @@ fn main(
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
     let batch = workgroup.z;
-    let left_over = extent(batch);
+    // As `extent`: matrix units want control flow that is seen to be the same for all, and what a function gives is not.
+    let whole = vec3u(params.m, params.n, params.k);
+    let limit = vec3u(params.m_limit, params.n_limit, params.k_limit);
+    let left_over = min(whole, limit - min(limit, batch * whole));
     let m = left_over.x;
     let n = left_over.y;
     let k = left_over.z;
     let row0 = workgroup.y * TILE;
     let col0 = workgroup.x * TILE;
-    if row0 >= m || col0 >= n {
+    if (row0 >= m) | (col0 >= n) {
         return;
     }
     // Neighbouring threads read neighbouring numbers, whichever way the matrix lies.

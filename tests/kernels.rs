@@ -96,7 +96,7 @@ const FAULTS: [(&str, &str, &str); 44] = [
     ("matmul_subgroup", "right = factor(right);", ""),
     ("clip", "scale * unscale", "scale"),
     ("matmul_vector", "k += 16u", "k += 17u"),
-    ("matmul_wide", "vec4f(), four, k0 + at_a.y < k", "four, four, true"),
+    ("matmul_wide", "vec4f(), factors(four), k0 + at_a.y < k", "factors(four), factors(four), true"),
     ("attention", "total *= shrink;", ""),
     ("attention", "(keys >= vec4u(span.x)) & ", ""),
     ("attention", "width0 + 4u * (i % WIDTH_QUADS)", "4u * (i % WIDTH_QUADS)"),

@@ -146,8 +146,8 @@ fn devices_agree_on_fewer_bits() {
         assert_eq!(cpu.len(), 4);
         let worst = cpu.iter().zip(&gpu).map(|(c, g)| (c - g).abs()).fold(0.0, f64::max);
         println!("  {method}, {weights}, {mixed_precision}, {activations}: losses {cpu:.5?}, the GPU's at most {worst:.1e} away");
-        // A last bit decides how a factor is rounded to 11 bits.
-        let allowed = if mixed_precision == MixedPrecision::No { 1e-4 } else { 1e-3 };
+        // Where factors have 11 bits, a last bit of 24 may decide one of them: losses of 5 then differ by as much as f16 has digits.
+        let allowed = if mixed_precision == MixedPrecision::No { 1e-4 } else { 5e-3 };
         assert!(worst <= allowed, "{cpu:?} {gpu:?}");
     }
 }

@@ -55,7 +55,7 @@ pub fn run(mut args: Args) -> Result<ExitCode> {
     let quiet = args.output.quiet || args.output.json;
     let mut reporter = Reporter::new(Look::choose(quiet, false));
     let mut paper = Paper::open(base, asked, resume, &mut |event| reporter.report(&event))?;
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install(true)?;
     let stopped = paper.run(&mut |event| reporter.report(&event), &|| interrupt.requested())?;
     drop(reporter);
     paper.write()?;

@@ -187,7 +187,7 @@ pub struct TrainArgs {
     /// no, or fp16: products take their factors in 16 bits and add up in 32, which matrix units (tensor cores) do fast [default: no]
     #[arg(long, value_parser = word::<MixedPrecision>(), hide_possible_values = true, value_name = "PRECISION", help_heading = "Machine")]
     pub mixed_precision: Option<MixedPrecision>,
-    /// How activations wait for the backward pass: f32, or bf16, which takes half the memory and rounds the gradients a little [default: f32]
+    /// How activations wait for the backward pass: f32, or bf16, in which most of them take half the memory; gradients change a little [default: f32]
     #[arg(long, value_parser = word::<Activations>(), hide_possible_values = true, value_name = "FORMAT", help_heading = "Machine")]
     pub activations: Option<Activations>,
     /// Most memory that the run may take on the device, such as 4GiB [default: what is free, where the system tells]

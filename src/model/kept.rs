@@ -1,4 +1,7 @@
 //! How what the forward pass keeps waits for the backward pass.
+//!
+//! Rounded are the inputs of norms and activations, which are most of it. Queries, keys, values and what attention made of them stay whole:
+//! the backward pass takes differences of what it computes from them again.
 
 use crate::choice::choice;
 use crate::device::{PlanBuilder, View};
@@ -35,16 +38,6 @@ impl Kept {
                 Self::Narrow(y, count)
             }
         }
-    }
-
-    /// As [`Self::new`], and the forward pass goes on with what is kept: attention's backward pass computes scores again, and they
-    /// have to be those that the sums it kept are of.
-    pub fn rounded(plan: &mut PlanBuilder, x: View, count: usize, activations: Activations) -> Self {
-        let kept = Self::new(plan, x, count, activations);
-        if let Self::Narrow(y, count) = kept {
-            plan.push(widen(y, x, count));
-        }
-        kept
     }
 
     /// In 32 bits, for the backward pass.

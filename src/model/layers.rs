@@ -63,11 +63,11 @@ pub struct Cache<'a> {
 struct Remains {
     x: Kept,
     /// Before norm and rotation where there is a norm; after rotation otherwise.
-    q: Kept,
-    k: Kept,
-    v: Kept,
+    q: View,
+    k: View,
+    v: View,
     stats: View,
-    attended: Kept,
+    attended: View,
     /// Attention's output before the norm behind it.
     attention_out: Option<Kept>,
     middle: Kept,
@@ -294,9 +294,8 @@ impl Graph<'_> {
         let mut adapter = Vec::new();
         let (q_width, kv_width) = (heads * c.head_dim, kv_heads * c.head_dim);
         let [q, k, v] = self.projected(plan, &layer.qkv, h, [q_width, kv_width, kv_width], &mut adapter);
-        let (q_kept, q_at) = self.seen(plan, table, q, heads, norms.map(|n| &n.0));
-        let (k_kept, k_at) = self.seen(plan, table, k, kv_heads, norms.map(|n| &n.1));
-        let v_kept = Kept::rounded(plan, v, tokens * kv_width, self.activations);
+        let q_at = self.positioned(plan, table, q, heads, norms.map(|n| &n.0));
+        let k_at = self.positioned(plan, table, k, kv_heads, norms.map(|n| &n.1));
         let attended = plan.activation("attended", tokens * q_width);
         let stats = plan.activation("attention stats", 2 * tokens * heads);
         let (keys, values, seen) = match cache {
@@ -326,11 +325,11 @@ impl Graph<'_> {
         let mut keep = |x: View, width: usize| Kept::new(plan, x, tokens * width, self.activations);
         let remains = Remains {
             x: keep(x, c.hidden_size),
-            q: q_kept,
-            k: k_kept,
-            v: v_kept,
+            q,
+            k,
+            v,
             stats,
-            attended: keep(attended, q_width),
+            attended,
             attention_out: attention_out.map(|out| keep(out, c.hidden_size)),
             middle: keep(middle, c.hidden_size),
             gate: keep(gate, c.intermediate_size),
@@ -339,17 +338,6 @@ impl Graph<'_> {
             adapter,
         };
         (remains, y)
-    }
-
-    /// Queries or keys as attention reads them, and what is kept of them.
-    fn seen(&self, plan: &mut PlanBuilder, table: Option<View>, x: View, heads: usize, norm: Option<&Norm>) -> (Kept, View) {
-        let count = self.tokens() * heads * self.config.head_dim;
-        if norm.is_some() {
-            let kept = Kept::rounded(plan, x, count, self.activations);
-            return (kept, self.positioned(plan, table, x, heads, norm));
-        }
-        let at = self.positioned(plan, table, x, heads, norm);
-        (Kept::rounded(plan, at, count, self.activations), at)
     }
 
     fn activated(&self, plan: &mut PlanBuilder, gate: View, up: Option<View>) -> View {
@@ -411,24 +399,22 @@ impl Graph<'_> {
         // Attention half.
         let dattended = plan.workspace("d attended", q_width);
         let dout = self.unjoined(plan, layer.norm_behind_attention.as_ref(), kept.attention_out, dx);
-        let attended = kept.attended.open(plan);
-        self.adapter.backward(plan, &layer.o, kept_o, attended, dout, into(dattended), tokens);
-        plan.push(attention_delta(attended, dattended, kept.stats, tokens * heads, c.head_dim));
+        self.adapter.backward(plan, &layer.o, kept_o, kept.attended, dout, into(dattended), tokens);
+        plan.push(attention_delta(kept.attended, dattended, kept.stats, tokens * heads, c.head_dim));
         let norms = layer.qk_norm.as_ref();
         let (spans, table) = self.sight(index);
-        let (q_kept, k_kept, v) = (kept.q.open(plan), kept.k.open(plan), kept.v.open(plan));
         let (q, k) = match norms {
-            None => (q_kept, k_kept),
+            None => (kept.q, kept.k),
             Some((nq, nk)) => {
-                (self.positioned(plan, table, q_kept, heads, Some(nq)), self.positioned(plan, table, k_kept, kv_heads, Some(nk)))
+                (self.positioned(plan, table, kept.q, heads, Some(nq)), self.positioned(plan, table, kept.k, kv_heads, Some(nk)))
             }
         };
         let (dq, dk, dv) = (plan.workspace("dq", q_width), plan.workspace("dk", kv_width), plan.workspace("dv", kv_width));
         let attention = self.attention(self.seq);
-        plan.push(attention.grad_q(q, k, v, dattended, kept.stats, spans, dq));
-        plan.push(attention.grad_kv(q, k, v, dattended, kept.stats, spans, dk, dv));
-        let dq = self.unpositioned(plan, table, dq, q_kept, heads, norms.map(|n| &n.0));
-        let dk = self.unpositioned(plan, table, dk, k_kept, kv_heads, norms.map(|n| &n.1));
+        plan.push(attention.grad_q(q, k, kept.v, dattended, kept.stats, spans, dq));
+        plan.push(attention.grad_kv(q, k, kept.v, dattended, kept.stats, spans, dk, dv));
+        let dq = self.unpositioned(plan, table, dq, kept.q, heads, norms.map(|n| &n.0));
+        let dk = self.unpositioned(plan, table, dk, kept.k, kv_heads, norms.map(|n| &n.1));
         let x = kept.x.open(plan);
         let h = self.norm(plan, &layer.input_norm, x, "normed");
         let norm_trains = layer.input_norm.weight.grad.is_some();

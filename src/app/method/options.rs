@@ -282,7 +282,7 @@ fn more(ui: &mut Ui, shared: &mut Shared) {
     field(
         ui,
         "Kept as",
-        "How activations wait for the backward pass: bf16 takes half the memory and rounds the gradients a little",
+        "How activations wait for the backward pass: most of them take half the memory in bf16, and gradients change a little",
         |ui| one_of(ui, "kept", &mut run.activations),
     );
     field(ui, "Products", "fp16 takes their factors in 16 bits and adds up in 32: faster where the device has matrix units", |ui| {
