@@ -84,7 +84,7 @@ fn fewer_bits_of_activations_and_factors_cost_little() {
         return println!("skipped: no ../shared");
     }
     let folder = tempfile::tempdir().expect("a folder");
-    for method in [Method::Diablo, Method::Lora, Method::Full] {
+    for method in [Method::Diablo, Method::Full] {
         let after = |mixed_precision: MixedPrecision, activations: Activations| {
             let run = RunConfig {
                 mixed_precision,

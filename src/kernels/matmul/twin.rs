@@ -3,7 +3,7 @@
 use super::{ACCUMULATE, ADD_BIAS, ADD_RESIDUAL, DIAGONAL_K_IS_OUTPUT, DIAGONAL_N_IS_OUTPUT, HALF, Params};
 use crate::device::Call;
 use crate::kernels::Format;
-use crate::kernels::vector::{Shared, vectorised};
+use crate::kernels::vector::{Shared, for_chunks, vectorised};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -25,7 +25,13 @@ pub(super) fn run(call: &mut Call<'_>) {
     let (a, b_words) = (call.read(0), call.words(1));
     let rounded: Vec<f32>;
     let a = if half {
-        rounded = a.iter().copied().map(half_of).collect();
+        let mut halves = vec![0.0; a.len()];
+        for_chunks(&mut halves, |start, out| {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = half_of(a[start + i]);
+            }
+        });
+        rounded = halves;
         &rounded
     } else {
         a
@@ -183,9 +189,19 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f32>()
 }
 
-/// The nearest number of f16, the largest one where `x` lies beyond it; what is not finite stays what it is.
+/// The nearest number of f16, to even in the middle; the largest one where `x` lies beyond it; what is not finite stays what it is. As the
+/// shader has it, since the compiler makes vectors of this.
+#[inline(always)]
 fn half_of(x: f32) -> f32 {
-    if x.is_finite() { half::f16::from_f32(x.clamp(-65504.0, 65504.0)).to_f32() } else { x }
+    let bits = x.to_bits();
+    let size = bits & 0x7fff_ffff;
+    // Below 2^-14 f16 has steps of 2^-24, as 32-bit floats have around 0.75.
+    let small = (x + 0.75) - 0.75;
+    let rounded = f32::from_bits(bits.wrapping_add(0xfff + (bits >> 13 & 1)) & 0xffff_e000);
+    let bounded = if rounded > 65504.0 { 65504.0 } else { rounded };
+    let bounded = if bounded < -65504.0 { -65504.0 } else { bounded };
+    let finite = if size < 0x3880_0000 { small } else { bounded };
+    if size >= 0x7f80_0000 { x } else { finite }
 }
 
 fn prefill(p: &Params, row: &mut [f32], bias: &[f32], residual: &[f32], at: usize, j0: usize) {
@@ -220,5 +236,28 @@ fn add_diagonal(p: &Params, diagonal: &[f32], out: &mut [f32], line: usize, firs
         for output in begin..end {
             out[output - first] += diagonal[input * block_out + output % block_out];
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::half_of;
+
+    #[test]
+    fn halves_are_those_of_f16() {
+        let mut x = 1e-9f32;
+        while x < 1e6 {
+            for x in [x, -x] {
+                let want = half::f16::from_f32(x.clamp(-65504.0, 65504.0)).to_f32();
+                assert_eq!(half_of(x), want, "{x:e}");
+            }
+            x *= 1.000_37;
+        }
+        // In the middle: to even.
+        assert_eq!(
+            [half_of(1.0 + 1.0 / 2048.0), half_of(1.0 + 3.0 / 2048.0), half_of(1.5 / 16_777_216.0)],
+            [1.0, 1.0 + 4.0 / 2048.0, 2.0 / 16_777_216.0]
+        );
+        assert!(half_of(f32::NAN).is_nan() && half_of(f32::INFINITY) == f32::INFINITY && half_of(0.0) == 0.0);
     }
 }
