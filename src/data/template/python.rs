@@ -75,7 +75,7 @@ fn shown(value: &Value, text: &mut Text, depth: usize) -> Result<(), Error> {
         ValueKind::Bool => text.push(if value.is_true() { "True" } else { "False" }),
         ValueKind::Number => text.push(&number(value)),
         ValueKind::String => quoted(value.as_str().unwrap_or_default(), text),
-        ValueKind::Seq => {
+        ValueKind::Seq | ValueKind::Iterable => {
             text.push("[")?;
             for (at, item) in value.try_iter()?.enumerate() {
                 text.push(if at == 0 { "" } else { ", " })?;
