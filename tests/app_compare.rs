@@ -24,12 +24,16 @@ fn picture(app: &mut App, name: &str) {
     app.snapshot_options(name, &app_views::tolerant());
 }
 
-/// Gives every step of a run the same time, so that a picture of it is the same on every machine.
-fn even_times(run: &RunConfig) {
+/// Gives every step of a run the same time, and its losses two decimals, so that a picture of it is the same on every machine: processors
+/// add up in different orders.
+fn even_out(run: &RunConfig) {
     let steps = MetricsLog::read(&run.out.join(METRICS_FILE)).expect("metrics");
     let mut log = MetricsLog::open(&run.out, None).expect("a log");
     for mut step in steps {
         step.tokens_per_second = step.tokens as f64 / 0.02;
+        step.loss = (step.loss * 100.0).round() / 100.0;
+        step.eval_loss = step.eval_loss.map(|loss| (loss * 100.0).round() / 100.0);
+        step.eval_perplexity = step.eval_loss.map(f64::exp);
         log.write(&step).expect("writes");
     }
 }
@@ -37,7 +41,7 @@ fn even_times(run: &RunConfig) {
 fn runs(folder: &Path) -> [RunConfig; 2] {
     Files::write(folder).expect("the demo's files");
     let runs = [Method::Diablo, Method::Lora].map(|method| train(folder, method, 40));
-    runs.iter().for_each(even_times);
+    runs.iter().for_each(even_out);
     runs
 }
 

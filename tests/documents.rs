@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 /// Commands that are not run, by how they begin, and why. Their options are read all the same where they are diablo's.
-const NOT_RUN: [(&str, &str); 9] = [
+const NOT_RUN: [(&str, &str); 15] = [
     ("diablo app", "opens a window"),
     ("diablo demo", "trains for 400 steps; tests/demo.rs runs it"),
     ("diablo bench", "measures for minutes; tests/cli.rs runs a short one"),
@@ -26,6 +26,12 @@ const NOT_RUN: [(&str, &str); 9] = [
     ("cd mine && ollama", "another program"),
     ("cp target/base/run/model/", "a step of make base-model, minutes of training"),
     ("tensorboard", "another program"),
+    ("apt-get", "installs"),
+    ("mpirun", "needs MPI; tests/ranks.rs runs it (make mpi-test)"),
+    ("for method in", "a loop of the shell"),
+    ("cd recipe && pip", "installs; tests/recipe.rs runs what follows"),
+    ("python train.py", "another program; tests/recipe.rs runs it"),
+    ("target/debug/config", "an instrumented build (make fuzz)"),
 ];
 
 /// Blocks that are no commands, by page and first line, and what they are.
@@ -172,6 +178,12 @@ fn looked_up(page: &Page, command: &Command) {
                 (rest.first().copied(), rest.contains(&"--example"), rest.iter().position(|w| *w == "--"))
             {
                 let own = std::iter::once("diablo").chain(rest[at + 1..].iter().copied()).map(String::from).collect();
+                understood(page, &Command { words: own, ..command.clone() }, true);
+            }
+        }
+        ["mpirun", rest @ ..] => {
+            if let Some(at) = rest.iter().position(|w| *w == "diablo") {
+                let own = rest[at..].iter().copied().map(String::from).collect();
                 understood(page, &Command { words: own, ..command.clone() }, true);
             }
         }

@@ -101,7 +101,8 @@ impl Page {
 impl Block {
     /// Its commands, comments left out, lines that end in a backslash joined. None where it shows something else.
     pub fn commands(&self) -> Option<Vec<Command>> {
-        const PROGRAMS: [&str; 7] = ["diablo", "make", "cargo", "cd", "cp", "echo", "tensorboard"];
+        const PROGRAMS: [&str; 11] =
+            ["diablo", "make", "cargo", "cd", "cp", "echo", "tensorboard", "apt-get", "mpirun", "for", "target/debug/config"];
         let joined = self.text.replace("\\\n", " ");
         let lines: Vec<Command> = joined.lines().map(Command::read).filter(|c| !c.words.is_empty()).collect();
         let known = |c: &Command| PROGRAMS.contains(&c.words[0].as_str());
