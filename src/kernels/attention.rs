@@ -1,7 +1,7 @@
 //! Causal attention, forward; and what its three kernels share.
 
 use super::vector::{Shared, exp, sum, vectorised};
-use super::{op, shader};
+use super::{attention_step, op, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -11,15 +11,6 @@ pub static KERNEL: Kernel = Kernel {
     name: "attention",
     source: shader!("attention", "exponential", "logarithm", "attention", "attention_tile"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
-    run,
-    ..Kernel::PLAIN
-};
-
-/// `shaders/attention_step.wgsl`: the same for a few tokens, of which tiles would be all but empty.
-pub static STEP_KERNEL: Kernel = Kernel {
-    name: "attention_step",
-    source: shader!("attention_step", "exponential", "logarithm", "attention"),
-    bindings: KERNEL.bindings,
     run,
     ..Kernel::PLAIN
 };
@@ -89,7 +80,7 @@ impl Attention {
         if self.queries > FEW {
             return self.op(&KERNEL, views, false, 2);
         }
-        Op { grid: [self.heads as u32, self.queries as u32, self.rows as u32], ..self.op(&STEP_KERNEL, views, false, 2) }
+        Op { grid: [self.heads as u32, self.queries as u32, self.rows as u32], ..self.op(&attention_step::KERNEL, views, false, 2) }
     }
 }
 

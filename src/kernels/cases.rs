@@ -1,9 +1,10 @@
 //! What every kernel is tried with: odd sizes, edges of tiles, every layout and flag. The same cases serve the tests and
 //! `diablo check`, which runs them on a person's own device.
 
+use super::activate::activate;
+use super::activate_grad::activate_grad;
 use super::adamw::{AdamW, adamw};
 use super::clip::clip;
-use super::column_sum::column_sum;
 use super::columns::{Columns, columns};
 use super::cross_entropy::{Gradient, cross_entropy};
 use super::dropout::dropout;
@@ -14,9 +15,6 @@ use super::gather_rows::gather_rows;
 use super::glu::glu;
 use super::glu_grad::glu_grad;
 use super::loss_sum::loss_sum;
-use super::rms_norm::rms_norm;
-use super::rms_norm_grad::rms_norm_grad;
-use super::rms_norm_weight_grad::rms_norm_weight_grad;
 use super::rope::{rope, table};
 use super::scatter_rows::scatter_rows;
 use super::sum_squares::{PARTIALS, sum_squares};
@@ -251,7 +249,6 @@ pub(super) const IN_HALF: f32 = 1e-3;
 pub fn all() -> Vec<Case> {
     let mut cases = Vec::new();
     elementwise(&mut cases);
-    normalisation(&mut cases);
     rows(&mut cases);
     optimiser(&mut cases);
     loss(&mut cases);
@@ -259,7 +256,7 @@ pub fn all() -> Vec<Case> {
     super::attention_cases::attentions(&mut cases);
     super::dora_cases::lengths(&mut cases);
     super::width_cases::widths(&mut cases);
-    super::layer_norm_cases::layer_norms(&mut cases);
+    super::norm_cases::norms(&mut cases);
     by_others(&mut cases);
     for (i, case) in cases.iter_mut().enumerate() {
         case.name = format!("{i}: {}", case.name);
@@ -303,6 +300,13 @@ fn elementwise(cases: &mut Vec<Case>) {
                 let (dy, gate, up) = (b.floats(count, 1.0), b.floats(count, scale), b.noisy_output(count));
                 b.output(gate, count);
                 cases.push(b.finish(&name, SUMMED, glu_grad(activation, dy, gate, up, count)));
+                let mut b = CaseBuilder::new(count as u32);
+                let (x, y) = (b.floats(count, scale), b.noisy_output(count));
+                cases.push(b.finish(&name, SUMMED, activate(activation, x, y, count)));
+                let mut b = CaseBuilder::new(count as u32);
+                let (dy, x) = (b.floats(count, 1.0), b.floats(count, scale));
+                b.output(x, count);
+                cases.push(b.finish(&name, SUMMED, activate_grad(activation, dy, x, count)));
             }
         }
         for (p, accumulate) in [(0.0, false), (0.1, true), (0.5, false), (0.9, true)] {
@@ -327,44 +331,6 @@ fn elementwise(cases: &mut Vec<Case>) {
                 cases.push(b.finish(name, CLOSE, op));
             }
         }
-    }
-}
-
-/// Large enough to be seen in the result.
-pub(super) const EPS: f32 = 0.05;
-
-fn normalisation(cases: &mut Vec<Case>) {
-    let shapes = [(1, 1), (1, 3), (3, 63), (63, 65), (65, 127), (2, 256), (1, 1025), (127, 1)];
-    for (rows, width) in shapes.into_iter().chain([(70_000, 3)]) {
-        let mut b = CaseBuilder::new(rows as u32);
-        let (x, w, y) = (b.floats(rows * width, 2.0), b.floats(width, 1.0), b.noisy_output(rows * width));
-        cases.push(b.finish(format!("{rows} rows of {width}"), SUMMED, rms_norm(x, w, None, y, rows, width, EPS, 0.0)));
-        let mut b = CaseBuilder::new(rows as u32);
-        let (x, w, y) = (b.floats(rows * width, 2.0), b.floats(width, 1.0), b.noisy_output(rows * width));
-        let residual = b.floats(rows * width, 3.0);
-        let name = format!("{rows} rows of {width}, offset 1, residual");
-        cases.push(b.finish(name, SUMMED, rms_norm(x, w, Some(residual), y, rows, width, EPS, 1.0)));
-        for accumulate in [false, true] {
-            if rows > 1000 && accumulate {
-                continue;
-            }
-            let mut b = CaseBuilder::new(rows as u32);
-            let (x, w, dy) = (b.floats(rows * width, 2.0), b.floats(width, 1.0), b.floats(rows * width, 1.0));
-            let (dx, r) = (b.noisy_output(rows * width), b.noisy_output(rows));
-            // Both offsets, each with one of the flags.
-            let offset = if accumulate { 1.0 } else { 0.0 };
-            let op = rms_norm_grad(x, w, dy, dx, r, rows, width, EPS, offset, accumulate);
-            cases.push(b.finish(format!("{rows} rows of {width}, offset {offset}, accumulate {accumulate}"), SUMMED, op));
-        }
-        if rows > 1000 {
-            continue;
-        }
-        let mut b = CaseBuilder::new(rows as u32);
-        let (x, dy, r, dw) = (b.floats(rows * width, 2.0), b.floats(rows * width, 1.0), b.floats(rows, 1.0), b.noisy_output(width));
-        cases.push(b.finish(format!("{rows} rows of {width}"), SUMMED, rms_norm_weight_grad(x, dy, r, dw, rows, width)));
-        let mut b = CaseBuilder::new(rows as u32);
-        let (x, out) = (b.floats(rows * width, 1.0), b.noisy_output(width));
-        cases.push(b.finish(format!("{rows} rows of {width}"), SUMMED, column_sum(x, out, rows, width)));
     }
 }
 

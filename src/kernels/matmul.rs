@@ -1,11 +1,11 @@
 //! Matrix products in every layout a transformer needs, on weights of any format, with DiaBlo's diagonal added on the way.
 
-mod twin;
+pub(super) mod twin;
 
-use super::{Format, grid, op};
+use super::{Format, grid, matmul_cooperative, matmul_subgroup, matmul_vector, op};
 use crate::device::plan::BufferId;
-use crate::device::{Access, Kernel, Needs, Op, View};
-use twin::{run, run_few_rows};
+use crate::device::{Access, Kernel, Op, View};
+use twin::run;
 
 /// `shaders/matmul.wgsl` with tiles of 64 x 64 x 16.
 pub static KERNEL: Kernel = Kernel {
@@ -27,41 +27,6 @@ pub static WIDE: Kernel = Kernel {
     ..Kernel::PLAIN
 };
 
-/// `shaders/matmul_subgroup.wgsl`, for processors.
-pub static SUBGROUP: Kernel = Kernel {
-    name: "matmul_subgroup",
-    source: &[WEIGHT, HALVES, SHARED, include_str!("../../shaders/matmul_subgroup.wgsl")],
-    bindings: KERNEL.bindings,
-    run,
-    needs: Needs::Subgroups(8),
-    ..Kernel::PLAIN
-};
-
-/// `shaders/matmul_vector.wgsl`, for at most four rows.
-pub static VECTOR: Kernel = Kernel {
-    name: "matmul_vector",
-    source: &[WEIGHT, HALVES, SHARED, include_str!("../../shaders/matmul_vector.wgsl")],
-    bindings: KERNEL.bindings,
-    run: run_few_rows,
-    ..Kernel::PLAIN
-};
-
-/// `shaders/matmul_cooperative.wgsl`, for matrix units: factors in f16, tiles of 128 x 128 x 32.
-pub static COOPERATIVE: Kernel = Kernel {
-    name: "matmul_cooperative",
-    source: &[
-        "enable f16;\nenable wgpu_cooperative_matrix;\n",
-        WEIGHT,
-        HALVES,
-        SHARED,
-        include_str!("../../shaders/matmul_cooperative.wgsl"),
-    ],
-    bindings: KERNEL.bindings,
-    run,
-    needs: Needs::Matrices,
-    ..Kernel::PLAIN
-};
-
 const WEIGHT: &str = include_str!("../../shaders/shared/weight.wgsl");
 const HALVES: &str = include_str!("../../shaders/shared/half.wgsl");
 const SHARED: &str = include_str!("../../shaders/shared/matmul.wgsl");
@@ -73,7 +38,7 @@ const HALF: &str = "HALF";
 const ACCUMULATE: u32 = 1;
 const ADD_BIAS: u32 = 2;
 const ADD_RESIDUAL: u32 = 4;
-const DIAGONAL_N_IS_OUTPUT: u32 = 8;
+pub(super) const DIAGONAL_N_IS_OUTPUT: u32 = 8;
 const DIAGONAL_K_IS_OUTPUT: u32 = 16;
 
 /// An extent that is not bounded over the batch; see [`MatMul::limits`].
@@ -82,31 +47,31 @@ pub const NO_LIMIT: usize = u32::MAX as usize;
 /// The uniform.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    flags: u32,
-    a_offset: u32,
-    a_row: u32,
-    a_col: u32,
-    a_batch: u32,
-    b_offset: u32,
-    b_row: u32,
-    b_col: u32,
-    b_batch: u32,
-    c_offset: u32,
-    c_row: u32,
-    c_batch: u32,
-    alpha: f32,
-    m_limit: u32,
-    n_limit: u32,
-    k_limit: u32,
-    block_in: u32,
-    block_out: u32,
-    first_output: u32,
-    bias_offset: u32,
-    batch: u32,
+pub(super) struct Params {
+    pub m: u32,
+    pub n: u32,
+    pub k: u32,
+    pub flags: u32,
+    pub a_offset: u32,
+    pub a_row: u32,
+    pub a_col: u32,
+    pub a_batch: u32,
+    pub b_offset: u32,
+    pub b_row: u32,
+    pub b_col: u32,
+    pub b_batch: u32,
+    pub c_offset: u32,
+    pub c_row: u32,
+    pub c_batch: u32,
+    pub alpha: f32,
+    pub m_limit: u32,
+    pub n_limit: u32,
+    pub k_limit: u32,
+    pub block_in: u32,
+    pub block_out: u32,
+    pub first_output: u32,
+    pub bias_offset: u32,
+    pub batch: u32,
 }
 
 /// A matrix inside a view: entry (i, j) of matrix b stands at `offset + b * batch + i * row + j * col`.
@@ -263,13 +228,14 @@ impl MatMul {
             self.c.view,
         ];
         let flops = 2 * self.batch * self.m * self.n * self.k;
-        let (kernel, grid) = if self.is_few_rows() { (&VECTOR, grid(self.n.div_ceil(4))) } else { (&KERNEL, tiles(&params, 64, 64)) };
+        let (kernel, grid) =
+            if self.is_few_rows() { (&matmul_vector::KERNEL, grid(self.n.div_ceil(4))) } else { (&KERNEL, tiles(&params, 64, 64)) };
         let mut op = op(kernel, views, params, grid, flops);
         op.constants = vec![("FORMAT", self.format.constant())];
         op
     }
 
-    /// Whether [`VECTOR`] can compute it.
+    /// Whether [`matmul_vector`] can compute it.
     fn is_few_rows(&self) -> bool {
         let inputs = self.diagonal.is_none_or(|d| d.columns_are_outputs);
         self.m <= 4 && self.batch == 1 && self.b.row == 1 && self.limits.is_none() && inputs
@@ -301,9 +267,9 @@ fn params_of(op: &Op) -> Params {
 fn others(op: &Op) -> Vec<Op> {
     let p = params_of(op);
     let by = |kernel, rows, cols| Op { kernel, grid: tiles(&p, rows, cols), ..op.clone() };
-    let mut others = vec![by(&WIDE, 128, 128), by(&SUBGROUP, 64, 16)];
+    let mut others = vec![by(&WIDE, 128, 128), by(&matmul_subgroup::KERNEL, 64, 16)];
     if is_half(op) {
-        others.push(by(&COOPERATIVE, 128, 128));
+        others.push(by(&matmul_cooperative::KERNEL, 128, 128));
     }
     others
 }

@@ -11,6 +11,7 @@ mod attention_cases;
 pub mod attention_delta;
 pub mod attention_grad_kv;
 pub mod attention_grad_q;
+pub mod attention_step;
 pub mod cases;
 pub mod clip;
 pub mod column_sum;
@@ -26,14 +27,17 @@ pub mod gather_rows;
 pub mod glu;
 pub mod glu_grad;
 pub mod layer_norm;
-mod layer_norm_cases;
 pub mod layer_norm_grad;
 pub mod layer_norm_weight_grad;
 pub mod loss_sum;
 pub mod magnitude_grad;
 pub mod matmul;
 mod matmul_cases;
+pub mod matmul_cooperative;
+pub mod matmul_subgroup;
+pub mod matmul_vector;
 pub mod narrow;
+mod norm_cases;
 pub mod rms_norm;
 pub mod rms_norm_grad;
 pub mod rms_norm_weight_grad;
@@ -92,10 +96,10 @@ pub static ALL: &[&Kernel] = &[
     &activate_grad::KERNEL,
     &adamw::KERNEL,
     &attention::KERNEL,
-    &attention::STEP_KERNEL,
     &attention_delta::KERNEL,
     &attention_grad_kv::KERNEL,
     &attention_grad_q::KERNEL,
+    &attention_step::KERNEL,
     &clip::KERNEL,
     &column_sum::KERNEL,
     &columns::KERNEL,
@@ -113,10 +117,10 @@ pub static ALL: &[&Kernel] = &[
     &loss_sum::KERNEL,
     &magnitude_grad::KERNEL,
     &matmul::KERNEL,
-    &matmul::COOPERATIVE,
-    &matmul::SUBGROUP,
-    &matmul::VECTOR,
     &matmul::WIDE,
+    &matmul_cooperative::KERNEL,
+    &matmul_subgroup::KERNEL,
+    &matmul_vector::KERNEL,
     &narrow::KERNEL,
     &rms_norm::KERNEL,
     &rms_norm_grad::KERNEL,

@@ -4,7 +4,7 @@
 use super::inputs::{Inputs, Scalars, step_words};
 use super::linear::Adapter;
 use super::weights::Weights;
-use super::{Activations, Cache, Graph, ModelConfig};
+use super::{Cache, Graph, ModelConfig, Training};
 use crate::device::{Category, Layout, Limits, Plan, PlanBuilder, Session, View};
 use crate::error::{Error, Result};
 use crate::kernels::NONE;
@@ -50,17 +50,7 @@ impl Decoding {
         // A piece sees the whole cache as one sequence, in which its spans lead to its own row.
         [(1, PIECE, all * self.capacity), (all, 1, self.capacity)].map(|(rows, seq, keys)| {
             let mut plan = PlanBuilder::new(format!("decode {rows} x {seq}"));
-            let graph = Graph {
-                config,
-                weights,
-                adapter,
-                inputs: self.inputs,
-                rows,
-                seq,
-                activations: Activations::F32,
-                recompute: false,
-                loss_scale: None,
-            };
+            let graph = Graph { config, weights, adapter, inputs: self.inputs, rows, seq, training: Training::default() };
             let cache = Cache { layers: &self.layers, places: self.places, keys, tokens: all * self.capacity };
             let forward = graph.forward(&mut plan, Some(&cache));
             plan.only_above(Some(0));

@@ -37,7 +37,7 @@ impl Graph<'_> {
         if let Some(dh) = dh {
             plan.push(fill(dh, tokens * hidden, 0.0));
         }
-        let wanted = match self.loss_scale {
+        let wanted = match self.training.loss_scale {
             _ if !gradient => Gradient::None,
             None => Gradient::OfMean,
             Some(scale) => Gradient::OfSum(scale),

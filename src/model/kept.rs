@@ -10,8 +10,10 @@ use crate::kernels::widen::widen;
 
 choice! {
     /// How activations are held until the backward pass reads them.
+    #[derive(Default)]
     Activations {
         /// As they are.
+        #[default]
         F32 = "f32",
         /// Rounded to bf16, which has the range of 32 bits: real checkpoints have activations beyond what f16 holds.
         Bf16 = "bf16",

@@ -39,6 +39,13 @@ pub struct Graph<'a> {
     pub rows: usize,
     /// Tokens of a sequence.
     pub seq: usize,
+    /// How it trains; what [`Training::default`] says where it does not.
+    pub training: Training,
+}
+
+/// What a training step asks of its two passes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Training {
     /// How what the backward pass reads is held until then.
     pub activations: Activations,
     /// Whether the backward pass runs each layer forward once more: only the layers' inputs are worth keeping.
@@ -173,7 +180,7 @@ impl Graph<'_> {
         let mut layers = Vec::with_capacity(self.weights.layers.len());
         for (i, layer) in self.weights.layers.iter().enumerate() {
             let (mut kept, y) = self.layer(plan, i, layer, x, cache);
-            if self.recompute {
+            if self.training.recompute {
                 // The layer has to see what it saw.
                 kept.x = Kept::Whole(x);
             }
@@ -322,7 +329,7 @@ impl Graph<'_> {
         let act = self.activated(plan, gate, up);
         let (y, mlp_out, kept_down) = self.joined(plan, &layer.down, layer.norm_behind_mlp.as_ref(), act, middle);
         adapter.push(kept_down);
-        let mut keep = |x: View, width: usize| Kept::new(plan, x, tokens * width, self.activations);
+        let mut keep = |x: View, width: usize| Kept::new(plan, x, tokens * width, self.training.activations);
         let remains = Remains {
             x: keep(x, c.hidden_size),
             q,
@@ -355,7 +362,7 @@ impl Graph<'_> {
         let tables = [Some(&self.weights.embed), self.weights.positions.as_ref()];
         let embed_trains = tables.into_iter().flatten().flat_map(|table| &table.pieces).any(|piece| piece.grad.is_some());
         for (i, (layer, mut kept)) in self.weights.layers.iter().zip(forward.layers).enumerate().rev() {
-            if self.recompute {
+            if self.training.recompute {
                 let x = kept.x.open(plan);
                 kept = self.layer(plan, i, layer, x, None).0;
             }

@@ -30,7 +30,7 @@ pub use decoding::Decoding;
 pub use index::shard_files;
 pub use inputs::Inputs;
 pub use kept::Activations;
-pub use layers::{Cache, Graph};
+pub use layers::{Cache, Graph, Training};
 pub use linear::Adapter;
 pub use rope::{Rope, RopeScaling};
 pub use save::{TensorSpec, write_safetensors};

@@ -11,7 +11,7 @@ use crate::kernels::matmul::in_half;
 use crate::kernels::sum_squares::{PARTIALS, sum_squares};
 use crate::kernels::{Format, METRIC_WORDS};
 use crate::model::decoding::{Decoding, PIECE};
-use crate::model::{Activations, Arena, Graph, Inputs, ModelConfig, Weights};
+use crate::model::{Activations, Arena, Graph, Inputs, ModelConfig, Training, Weights};
 use std::collections::HashMap;
 
 /// What a run's plans depend on, apart from model and adapter.
@@ -36,6 +36,9 @@ pub struct Shape {
     /// Tokens of the texts that the model writes between steps; 0: it writes none.
     pub writes: usize,
 }
+
+/// The most tokens of a micro-batch: sizes of buffers are products of them, which must not overflow.
+pub const MOST_TOKENS: usize = 1 << 24;
 
 /// What gradients are multiplied with where products take f16: torch.amp begins with 65,536 for the mean over a step, which is this for
 /// the sum over 4,096 targets.
@@ -87,7 +90,7 @@ impl Program {
     pub fn new(config: &ModelConfig, formats: &HashMap<String, Format>, spec: &Spec, shape: &Shape, limits: Limits) -> Result<Self> {
         let mut layout = Layout::new(limits);
         let longest = shape.buckets.last().copied().unwrap_or(1);
-        let tokens = shape.batch_size.checked_mul(longest).filter(|t| *t <= 1 << 24).ok_or_else(|| {
+        let tokens = shape.batch_size.checked_mul(longest).filter(|t| *t <= MOST_TOKENS).ok_or_else(|| {
             Error::usage(
                 format!("a micro-batch of {} x {longest} tokens is too large", shape.batch_size),
                 "use a smaller --batch-size or --seq-len, and --accumulate for the rest",
@@ -200,23 +203,14 @@ impl Program {
         for groups in [Some(&mut inputs.groups), inputs.position_groups.as_mut()].into_iter().flatten() {
             groups.groups = rows * seq;
         }
-        Graph {
-            config,
-            weights: &self.weights,
-            adapter,
-            inputs,
-            rows,
-            seq,
-            activations: Activations::F32,
-            recompute: false,
-            loss_scale: None,
-        }
+        Graph { config, weights: &self.weights, adapter, inputs, rows, seq, training: Training::default() }
     }
 
     fn lay_train(&self, config: &ModelConfig, shape: &Shape, seq: usize) -> Plan {
         let mut plan = PlanBuilder::new(format!("train {} x {seq}", shape.batch_size));
         let graph = self.graph(config, shape.batch_size, seq, &self.adapter);
-        let graph = Graph { activations: shape.activations, recompute: shape.recompute, loss_scale: shape.loss_scale(), ..graph };
+        let training = Training { activations: shape.activations, recompute: shape.recompute, loss_scale: shape.loss_scale() };
+        let graph = Graph { training, ..graph };
         let forward = graph.forward(&mut plan, None);
         if let Some(dx) = graph.loss(&mut plan, forward.y, true) {
             graph.backward(&mut plan, forward, dx);

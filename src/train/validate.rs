@@ -3,6 +3,7 @@
 use super::blocks::{Blocks, DEFAULT_KEY};
 use super::choice::nearest;
 use super::config::{Init, MAX_SEED, Method, PROJECTIONS, RunConfig, WeightsFormat};
+use super::program::MOST_TOKENS;
 use crate::data::files::MOST;
 use crate::data::formats::ROLES;
 use crate::error::{Error, Result};
@@ -13,8 +14,6 @@ use std::path::Path;
 const MOST_RANK: usize = 65_536;
 /// The most rows of a micro-batch, and micro-batches of a step.
 const MOST_ROWS: usize = 65_536;
-/// The most tokens of a micro-batch, and of a row. Sizes of buffers are products of them, which must not overflow.
-const MOST_TOKENS: usize = 1 << 20;
 
 /// `Err` with an option's name, its value and what it must be.
 fn must(ok: bool, option: &str, value: impl std::fmt::Display, rule: &str) -> Result<()> {
@@ -182,11 +181,12 @@ impl RunConfig {
         }
         must((1..=MOST_ROWS).contains(&self.batch_size), "batch-size", self.batch_size, "from 1 to 65536")?;
         must((1..=MOST_ROWS).contains(&self.accumulate), "accumulate", self.accumulate, "from 1 to 65536")?;
-        must((2..=MOST_TOKENS).contains(&self.seq_len), "seq-len", self.seq_len, "from 2 (a token to read and one to predict) to 1048576")?;
-        if self.batch_size * self.seq_len > MOST_TOKENS {
-            let what = format!("--batch-size {} and --seq-len {}: more than {MOST_TOKENS} tokens at once", self.batch_size, self.seq_len);
-            return Err(Error::usage(what, "make one of them smaller; --accumulate adds up several micro-batches"));
-        }
+        must(
+            (2..=MOST_TOKENS).contains(&self.seq_len),
+            "seq-len",
+            self.seq_len,
+            "from 2 (a token to read and one to predict) to 16777216",
+        )?;
         must(!self.prompt_column.is_empty(), "prompt-column", "''", "the name of a key")?;
         must(!self.completion_column.is_empty(), "completion-column", "''", "the name of a key")?;
         if self.prompt_column == self.completion_column {
@@ -242,7 +242,7 @@ impl RunConfig {
         if let Some((_, twice)) = self.log.iter().enumerate().find(|(i, kind)| self.log[..*i].contains(kind)) {
             return Err(Error::usage(format!("--log: {twice} is given twice"), ""));
         }
-        must((1..=MOST_TOKENS).contains(&self.sample_tokens), "sample-tokens", self.sample_tokens, "from 1 to 1048576")?;
+        must((1..=MOST_TOKENS).contains(&self.sample_tokens), "sample-tokens", self.sample_tokens, "from 1 to 16777216")?;
         if let Some(patience) = self.patience {
             must(patience > 0, "patience", patience, "at least 1")?;
             if !self.has_eval() {
@@ -287,7 +287,6 @@ mod tests {
             ("--batch-size 0:", |c| c.batch_size = 0),
             ("--accumulate 0:", |c| c.accumulate = 0),
             ("--batch-size 18446744073709551615:", |c| c.batch_size = usize::MAX),
-            ("more than 1048576 tokens at once", |c| (c.batch_size, c.seq_len) = (65_536, 32)),
             ("--rank 65537:", |c| c.rank = 65_537),
             ("--seq-len 1:", |c| c.seq_len = 1),
             ("--eval-split 1:", |c| c.eval_split = Some(1.0)),

@@ -1,4 +1,4 @@
-//! The product's CPU twin: tiles of C by the matrix library, and a plain loop for few rows.
+//! The product's CPU twin: tiles of C by the matrix library.
 
 use super::{ACCUMULATE, ADD_BIAS, ADD_RESIDUAL, DIAGONAL_K_IS_OUTPUT, DIAGONAL_N_IS_OUTPUT, HALF, Params};
 use crate::device::Call;
@@ -9,13 +9,13 @@ use std::cell::RefCell;
 
 thread_local! {
     /// A tile of the weight, widened and with its diagonal added.
-    static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    pub(in crate::kernels) static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A widened tile stays within the second-level cache.
 const PANEL_NUMBERS: usize = 64 * 1024;
 /// Work that is worth a task of its own, in multiply-adds.
-const TASK: usize = 1 << 20;
+pub(in crate::kernels) const TASK: usize = 1 << 20;
 
 /// Tiles of C are independent, so each is one task; the sum over k is never split, so the tiling does not change results.
 pub(super) fn run(call: &mut Call<'_>) {
@@ -132,63 +132,6 @@ pub(super) fn run(call: &mut Call<'_>) {
     }
 }
 
-/// As [`run`], a column at a time: the weight is read once and kept nowhere.
-pub(super) fn run_few_rows(call: &mut Call<'_>) {
-    let p: Params = call.params();
-    let format = Format::from_constant(call.constant("FORMAT"));
-    let (a, b_words) = (call.read(0), call.words(1));
-    let (diagonal, bias, residual) = (call.read(2), call.read(3), call.read(4));
-    let c_slice = call.write(5);
-    let (c, c_len) = (Shared(c_slice.as_mut_ptr()), c_slice.len());
-    let [m, n, k] = [p.m, p.n, p.k].map(|x| x as usize);
-    let has_diagonal = p.flags & DIAGONAL_N_IS_OUTPUT != 0;
-    let a_at = |row: usize, i: usize| p.a_offset as usize + row * p.a_row as usize + i * p.a_col as usize;
-    let rows: Vec<Vec<f32>> = (0..m).map(|row| (0..k).map(|i| a[a_at(row, i)]).collect()).collect();
-    let c_at = |row: usize, col: usize| p.c_offset as usize + row * p.c_row as usize + col;
-    assert!(m == 0 || n == 0 || c_at(m - 1, n - 1) < c_len, "matmul: C outside its view");
-    let column = |col: usize| {
-        PANEL.with_borrow_mut(|panel| {
-            panel.resize(panel.len().max(k), 0.0);
-            let at = p.b_offset as usize + col * p.b_col as usize;
-            let line = if format == Format::F32 && !has_diagonal {
-                &bytemuck::cast_slice(b_words)[at..at + k]
-            } else {
-                let line = &mut panel[..k];
-                format.widen(b_words, at, line);
-                if has_diagonal {
-                    add_diagonal(&p, diagonal, line, col, 0, true);
-                }
-                &*line
-            };
-            for (row, numbers) in rows.iter().enumerate() {
-                let at = c_at(row, col);
-                // SAFETY: columns belong to one task each, and the last place was checked above.
-                let out = unsafe { c.slice(at, 1) };
-                prefill(&p, out, bias, residual, at, col);
-                out[0] += p.alpha * dot(numbers, line);
-            }
-        });
-    };
-    let together = (TASK / 8 / (m * k).max(1)).max(1);
-    (0..n.div_ceil(together)).into_par_iter().for_each(|task| {
-        vectorised(|| (task * together..n.min((task + 1) * together)).for_each(column));
-    });
-}
-
-/// In 32 interleaved sums: a fixed order that keeps the processor's vector units busy.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0f32; 32];
-    let (whole_a, rest_a) = a.as_chunks::<32>();
-    let (whole_b, rest_b) = b.as_chunks::<32>();
-    for (a, b) in whole_a.iter().zip(whole_b) {
-        for j in 0..32 {
-            lanes[j] += a[j] * b[j];
-        }
-    }
-    lanes.iter().sum::<f32>() + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f32>()
-}
-
 /// The nearest number of f16, to even in the middle; the largest one where `x` lies beyond it; what is not finite stays what it is. As the
 /// shader has it, since the compiler makes vectors of this.
 #[inline(always)]
@@ -204,7 +147,7 @@ fn half_of(x: f32) -> f32 {
     if size >= 0x7f80_0000 { x } else { finite }
 }
 
-fn prefill(p: &Params, row: &mut [f32], bias: &[f32], residual: &[f32], at: usize, j0: usize) {
+pub(in crate::kernels) fn prefill(p: &Params, row: &mut [f32], bias: &[f32], residual: &[f32], at: usize, j0: usize) {
     let base = p.bias_offset as usize + j0;
     for (j, c) in row.iter_mut().enumerate() {
         let mut value = if p.flags & ACCUMULATE != 0 { *c } else { 0.0 };
@@ -219,7 +162,7 @@ fn prefill(p: &Params, row: &mut [f32], bias: &[f32], residual: &[f32], at: usiz
 }
 
 /// Adds D's entries to one line of the weight: entries (line, first..) where lines are outputs, (first.., line) where they are inputs.
-fn add_diagonal(p: &Params, diagonal: &[f32], out: &mut [f32], line: usize, first: usize, line_is_output: bool) {
+pub(in crate::kernels) fn add_diagonal(p: &Params, diagonal: &[f32], out: &mut [f32], line: usize, first: usize, line_is_output: bool) {
     let (block_in, block_out) = (p.block_in as usize, p.block_out as usize);
     if line_is_output {
         let output = p.first_output as usize + line;
