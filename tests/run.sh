@@ -36,7 +36,7 @@ fi
 
 mkdir -p target
 log=target/test.log
-${CARGO:-cargo} test --no-fail-fast -- --show-output 2>&1 | tee "$log" | grep -E --line-buffered '^(test |error|warning: unused| +Running| +Compiling diablo|failures:|----.*stdout|thread |assertion|  left:| right:)' | grep -v --line-buffered '^error: XDG'
+${CARGO:-cargo} test --no-fail-fast -- --show-output 2>&1 | tee "$log" | grep -E --line-buffered '^(test |error|warning: unused| +Running| +Compiling diablo|failures:|----.*stdout|thread |assertion|waited |  left:| right:)' | grep -v --line-buffered '^error: XDG'
 
 count() { sed -nE "s/^test result: .* ([0-9]+) $1.*/\1/p" "$log" | awk '{ n += $1 } END { print n + 0 }'; }
 passed=$(count passed)

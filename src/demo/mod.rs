@@ -44,6 +44,26 @@ pub const STEPS: u64 = 200;
 /// Learning rates, for each method the best of five by the held-out loss; see assets/README.md.
 const RATES: [(Method, f64); 2] = [(Method::Diablo, 1.6e-2), (Method::Lora, 4e-3)];
 
+/// Whether a demo was written here: its configuration lies where it was put.
+fn is_finished(folder: &Path) -> bool {
+    BUNDLED.iter().take(1).all(|(name, bytes)| files::read(&folder.join(name)).is_ok_and(|there| there == *bytes))
+}
+
+/// Whether all that lies here is a part of the demo, byte by byte: left by one that was killed while it wrote, or still being
+/// written by another.
+fn is_begun(folder: &Path) -> bool {
+    let all_ours = |inside: &str| {
+        files::names(&folder.join(inside)).unwrap_or_default().iter().all(|name| {
+            let path = if inside.is_empty() { name.clone() } else { format!("{inside}/{name}") };
+            let bundled = BUNDLED.iter().find(|(bundled, _)| *bundled == path);
+            name.starts_with('.') && name.contains(".tmp-")
+                || inside.is_empty() && name == "model"
+                || bundled.is_some_and(|(_, bytes)| files::read(&folder.join(&path)).is_ok_and(|there| there == *bytes))
+        })
+    };
+    all_ours("") && all_ours("model")
+}
+
 /// Where the demo's files lie once they are written.
 pub struct Files {
     /// The folder.
@@ -56,9 +76,8 @@ impl Files {
     /// # Errors
     /// Where the folder holds something else, or cannot be written.
     pub fn write(folder: &Path) -> Result<Self> {
-        let mark = folder.join("model/config.json");
         let used = files::names(folder).is_ok_and(|names| !names.is_empty());
-        if used && !files::is_file(&mark) {
+        if used && !is_finished(folder) && !is_begun(folder) {
             return Err(Error::usage(
                 format!("{}: the folder is not empty and holds no demo", folder.display()),
                 "give another one with --out",
@@ -235,4 +254,43 @@ pub fn plot(files: &Files) -> Result<PathBuf> {
     }
     loss_plot(&path, &series, "DiaBlo and LoRA with as many trained numbers")?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_may_write_the_demo_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path().join("demo");
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..8).map(|_| scope.spawn(|| Files::write(&folder).map(|_| ()))).collect();
+            for writer in writers {
+                writer.join().expect("no panic").expect("writes");
+            }
+        });
+        assert!(is_finished(&folder) && is_begun(&folder));
+    }
+
+    #[test]
+    fn what_was_cut_short_is_finished_and_what_is_another_s_is_left() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        std::fs::create_dir(folder.join("model")).expect("a folder");
+        std::fs::write(folder.join("model/.config.json.tmp-1-2"), "{").expect("writes");
+        std::fs::write(folder.join("train.jsonl"), BUNDLED[4].1).expect("writes");
+        Files::write(folder).expect("a demo that was cut short");
+
+        for (name, text) in [("train.jsonl", "{}"), ("model/config.json", "{}"), ("notes.md", "mine")] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let file = folder.path().join(name);
+            std::fs::create_dir_all(file.parent().expect("it has one")).expect("a folder");
+            std::fs::write(&file, text).expect("writes");
+            let error = Files::write(folder.path()).map(|_| ()).expect_err("another's");
+            assert!(error.to_string().contains("holds no demo"), "{error}");
+            assert_eq!(std::fs::read_to_string(&file).expect("still there"), text);
+            assert_eq!(files::names(folder.path()).expect("lists").len(), 1);
+        }
+    }
 }
