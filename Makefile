@@ -9,8 +9,8 @@ help: ## this list
 demo: ## fine-tune the bundled model: on the GPU where there is one, on the CPU otherwise
 	$(CARGO) run --release --quiet -- demo
 
-test: ## all tests, the page's where Chromium and Node are installed; installs Mesa's software Vulkan driver where no Vulkan driver is found
-	@tests/run.sh
+test: ## all tests, the page's where Chromium and Node are installed, MPI's with FEATURES=mpi; installs Mesa's software Vulkan driver where no Vulkan driver is found
+	@FEATURES="$(FEATURES)" tests/run.sh
 	@if command -v $${CHROMIUM:-chromium} >/dev/null && command -v node >/dev/null; then $(MAKE) --no-print-directory web-test; \
 	else echo "skipped: the page's tests; they need Chromium and Node (on Debian: apt-get install chromium nodejs npm)"; fi
 

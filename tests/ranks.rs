@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What ranks that are threads lay down for each other.
@@ -236,13 +236,16 @@ fn without_mpi_nothing_runs_several_times() {
 // By MPI.
 
 /// The program, if it was built with MPI and can be started by it.
-fn mpi() -> Option<String> {
+/// The program that speaks MPI, and the machine for this test alone: several jobs of four ranks would starve each other.
+fn mpi() -> Option<(String, MutexGuard<'static, ()>)> {
+    static ALONE: Mutex<()> = Mutex::new(());
+
     if !cfg!(feature = "mpi") {
         println!("skipped: built without MPI; make mpi-test has it");
         return None;
     }
     assert!(Command::new("mpirun").arg("--version").output().is_ok_and(|o| o.status.success()), "no mpirun");
-    Some(env!("CARGO_BIN_EXE_diablo").into())
+    Some((env!("CARGO_BIN_EXE_diablo").into(), ALONE.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
 fn mpirun(count: usize, options: &[&str], program: &str, args: &[&str]) -> Command {
@@ -275,7 +278,7 @@ fn paths() -> [PathBuf; 3] {
 
 #[test]
 fn mpi_ranks_have_the_losses_of_one() {
-    let Some(program) = mpi() else { return };
+    let Some((program, _alone)) = mpi() else { return };
     let folder = tempfile::tempdir().unwrap();
     let out = |name: &str| folder.path().join(name);
     let paths = paths();
@@ -300,7 +303,7 @@ fn mpi_ranks_have_the_losses_of_one() {
 
 #[test]
 fn mpi_ranks_share_the_software_driver() {
-    let (Some(program), Some(gpu)) = (mpi(), common::gpu()) else { return };
+    let (Some((program, _alone)), Some(gpu)) = (mpi(), common::gpu()) else { return };
     let folder = tempfile::tempdir().unwrap();
     let paths = paths();
     let name = gpu.split_whitespace().next().unwrap();
@@ -343,7 +346,7 @@ fn children(of: u32) -> Vec<u32> {
 
 #[test]
 fn mpi_a_killed_rank_ends_all_and_the_last_checkpoint_goes_on() {
-    let Some(program) = mpi() else { return };
+    let Some((program, _alone)) = mpi() else { return };
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let ended = disturbed(&program, &out, &|id| signal("-KILL", *children(id).last().unwrap()));
@@ -366,7 +369,7 @@ fn mpi_a_killed_rank_ends_all_and_the_last_checkpoint_goes_on() {
 
 #[test]
 fn mpi_an_interrupt_saves_on_all_ranks() {
-    let Some(program) = mpi() else { return };
+    let Some((program, _alone)) = mpi() else { return };
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let ended = disturbed(&program, &out, &|id| signal("-INT", id));
@@ -378,7 +381,7 @@ fn mpi_an_interrupt_saves_on_all_ranks() {
 
 #[test]
 fn mpi_what_one_rank_lacks_ends_all_with_its_name() {
-    let Some(program) = mpi() else { return };
+    let Some((program, _alone)) = mpi() else { return };
     let folder = tempfile::tempdir().unwrap();
     let paths = paths();
     let out = folder.path().join("run");
@@ -405,7 +408,7 @@ fn mpi_what_one_rank_lacks_ends_all_with_its_name() {
 
 #[test]
 fn mpi_two_machines_have_the_losses_of_one() {
-    let Some(program) = mpi() else { return };
+    let Some((program, _alone)) = mpi() else { return };
     let folder = tempfile::tempdir().unwrap();
     let (one, three) = (folder.path().join("one"), folder.path().join("three"));
     let paths = paths();

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs every test and says how many were skipped and why. The shaders must be tested, so where no Vulkan driver is found Mesa's
+# Runs every test, with the features in FEATURES, and says how many were skipped and why. The shaders must be tested, so where no Vulkan driver is found Mesa's
 # software driver is installed (Debian and Ubuntu; elsewhere the tests that need a driver are skipped, and say so).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -36,7 +36,7 @@ fi
 
 mkdir -p target
 log=target/test.log
-${CARGO:-cargo} test --no-fail-fast -- --show-output 2>&1 | tee "$log" | grep -E --line-buffered '^(test |error|warning: unused| +Running| +Compiling diablo|failures:|----.*stdout|thread |assertion|waited |  left:| right:)' | grep -v --line-buffered '^error: XDG'
+${CARGO:-cargo} test --no-fail-fast ${FEATURES:+--features "$FEATURES"} -- --show-output 2>&1 | tee "$log" | grep -E --line-buffered '^(test |error|warning: unused| +Running| +Compiling diablo|failures:|----.*stdout|thread |assertion|waited |  left:| right:)' | grep -v --line-buffered '^error: XDG'
 
 count() { sed -nE "s/^test result: .* ([0-9]+) $1.*/\1/p" "$log" | awk '{ n += $1 } END { print n + 0 }'; }
 passed=$(count passed)

@@ -46,66 +46,78 @@ fn on_shakespeare(shared: &Path, folder: &Path, method: Method, name: &str) -> R
 }
 
 /// The figures of docs/accuracy.md on frozen weights.
-#[test]
-fn fewer_bits_cost_little() {
+fn fewer_bits_of_weights(method: Method) {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/real");
     if !shared.exists() {
         return println!("skipped: no ../shared");
     }
     let folder = tempfile::tempdir().expect("a folder");
-    for method in [Method::Diablo, Method::Lora] {
-        let mut reference = None;
-        // How far the held-out loss may be from that with 32-bit weights, before and after training.
-        for (weights, allowed) in [
-            (WeightsFormat::F32, [0.0, 0.0]),
-            (WeightsFormat::F16, [1e-3, 5e-3]),
-            (WeightsFormat::Bf16, [5e-3, 5e-3]),
-            (WeightsFormat::Int8, [1e-2, 1e-2]),
-            (WeightsFormat::Nf4, [0.1, 0.05]),
-        ] {
-            let run =
-                RunConfig { weights: Some(weights), ..on_shakespeare(&shared, folder.path(), method, &format!("{method}-{weights}")) };
-            let (before, after, _) = losses(run);
-            let (reference_before, reference_after) = *reference.get_or_insert((before, after));
-            let differences = [before - reference_before, after - reference_after];
-            println!("  {method}, {weights}: {before:.4} before ({:+.4}), {after:.4} after ({:+.4})", differences[0], differences[1]);
-            for (difference, allowed) in differences.iter().zip(allowed) {
-                assert!(difference.abs() <= allowed, "{method}, {weights}: {differences:?}");
-            }
+    let mut reference = None;
+    // How far the held-out loss may be from that with 32-bit weights, before and after training.
+    for (weights, allowed) in [
+        (WeightsFormat::F32, [0.0, 0.0]),
+        (WeightsFormat::F16, [1e-3, 5e-3]),
+        (WeightsFormat::Bf16, [5e-3, 5e-3]),
+        (WeightsFormat::Int8, [1e-2, 1e-2]),
+        (WeightsFormat::Nf4, [0.1, 0.05]),
+    ] {
+        let run = RunConfig { weights: Some(weights), ..on_shakespeare(&shared, folder.path(), method, &format!("{method}-{weights}")) };
+        let (before, after, _) = losses(run);
+        let (reference_before, reference_after) = *reference.get_or_insert((before, after));
+        let differences = [before - reference_before, after - reference_after];
+        println!("  {method}, {weights}: {before:.4} before ({:+.4}), {after:.4} after ({:+.4})", differences[0], differences[1]);
+        for (difference, allowed) in differences.iter().zip(allowed) {
+            assert!(difference.abs() <= allowed, "{method}, {weights}: {differences:?}");
         }
     }
 }
 
-/// The same with activations that wait in bf16, and with products of factors in f16.
 #[test]
-fn fewer_bits_of_activations_and_factors_cost_little() {
+fn fewer_bits_of_weights_cost_diablo_little() {
+    fewer_bits_of_weights(Method::Diablo);
+}
+
+#[test]
+#[ignore = "the same weights as above; a minute"]
+fn fewer_bits_of_weights_cost_lora_little() {
+    fewer_bits_of_weights(Method::Lora);
+}
+
+/// The same with activations that wait in bf16, and with products of factors in f16.
+fn fewer_bits_of_activations_and_factors(method: Method) {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/real");
     if !shared.exists() {
         return println!("skipped: no ../shared");
     }
     let folder = tempfile::tempdir().expect("a folder");
-    for method in [Method::Diablo, Method::Full] {
-        let after = |mixed_precision: MixedPrecision, activations: Activations| {
-            let run = RunConfig {
-                mixed_precision,
-                activations,
-                lr: Some(if method == Method::Full { 1e-3 } else { 1e-2 }),
-                ..on_shakespeare(&shared, folder.path(), method, &format!("{method}-{mixed_precision}-{activations}"))
-            };
-            losses(run).1
+    let after = |mixed_precision: MixedPrecision, activations: Activations| {
+        let run = RunConfig {
+            mixed_precision,
+            activations,
+            lr: Some(if method == Method::Full { 1e-3 } else { 1e-2 }),
+            ..on_shakespeare(&shared, folder.path(), method, &format!("{method}-{mixed_precision}-{activations}"))
         };
-        let whole = after(MixedPrecision::No, Activations::F32);
-        for (mixed_precision, activations) in
-            [(MixedPrecision::No, Activations::Bf16), (MixedPrecision::Fp16, Activations::F32), (MixedPrecision::Fp16, Activations::Bf16)]
-        {
-            let half = after(mixed_precision, activations);
-            println!(
-                "  {method}: {whole:.4}; mixed precision {mixed_precision}, activations {activations}: {half:.4} ({:+.4})",
-                half - whole
-            );
-            assert!((half - whole).abs() <= 1e-2, "{method}: {half} against {whole}");
-        }
+        losses(run).1
+    };
+    let whole = after(MixedPrecision::No, Activations::F32);
+    for (mixed_precision, activations) in
+        [(MixedPrecision::No, Activations::Bf16), (MixedPrecision::Fp16, Activations::F32), (MixedPrecision::Fp16, Activations::Bf16)]
+    {
+        let half = after(mixed_precision, activations);
+        println!("  {method}: {whole:.4}; mixed precision {mixed_precision}, activations {activations}: {half:.4} ({:+.4})", half - whole);
+        assert!((half - whole).abs() <= 1e-2, "{method}: {half} against {whole}");
     }
+}
+
+#[test]
+fn fewer_bits_of_activations_and_factors_cost_diablo_little() {
+    fewer_bits_of_activations_and_factors(Method::Diablo);
+}
+
+#[test]
+#[ignore = "what it adds, gradients of whole weights, kernels' tests have; a minute"]
+fn fewer_bits_of_activations_and_factors_cost_full_training_little() {
+    fewer_bits_of_activations_and_factors(Method::Full);
 }
 
 /// Whole steps on a GPU's shaders against the CPU's twins, on weights, activations and factors in fewer bits.
