@@ -23,9 +23,14 @@ fn adapters_of_others() {
     let expected = json_file(dir.path(), "logits.json");
     let ids: Vec<u32> = expected["ids"].as_array().expect("ids").iter().map(|x| x.as_u64().expect("an id") as u32).collect();
     let base = Source::open(&model).expect("model");
-    for (name, method) in
-        [("lora", Method::Lora), ("rslora", Method::Lora), ("four.chkpt", Method::Diablo), ("padded.chkpt", Method::Diablo)]
-    {
+    for (name, method) in [
+        ("lora", Method::Lora),
+        ("rslora", Method::Lora),
+        ("rank_pattern", Method::Lora),
+        ("alpha_pattern", Method::Lora),
+        ("four.chkpt", Method::Diablo),
+        ("padded.chkpt", Method::Diablo),
+    ] {
         let path = dir.path().join(name);
         let adapter = AdapterFile::open(&path, &base.config).expect("an adapter");
         let listed = expected["logits"][name.trim_end_matches(".chkpt")].as_array().expect("logits");
@@ -60,8 +65,6 @@ fn adapters_of_others() {
         }
     }
     for (name, what) in [
-        ("rank_pattern", "rank_pattern"),
-        ("alpha_pattern", "alpha_pattern"),
         ("modules_to_save", "modules_to_save"),
         ("init_lora_weights", "init_lora_weights"),
         ("bias", "bias"),

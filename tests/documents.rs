@@ -37,7 +37,7 @@ const NOT_RUN: [(&str, &str); 15] = [
 /// Blocks that are no commands, by page and first line, and what they are.
 const SHOWN: [(&str, &str, &str); 4] = [
     ("README.md", "  What does Beaver play?", "what the demo prints"),
-    ("README.md", "                     trained", "what compare --paper prints"),
+    ("README.md", "                        trained", "what compare --paper prints"),
     ("ARCHITECTURE.md", " RunConfig (one struct", "a picture"),
     ("docs/evaluation.md", "rows               20", "what eval prints"),
 ];

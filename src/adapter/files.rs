@@ -1,5 +1,6 @@
 //! Adapters on disk: `adapter_config.json` and `adapter_model.safetensors`, as peft writes and reads them.
 
+use super::patterns::Patterns;
 use super::spec::{Kind, Spec};
 use super::{Installed, authors, choose};
 use crate::device::{Layout, Limits, Session};
@@ -16,10 +17,8 @@ pub const CONFIG_FILE: &str = "adapter_config.json";
 /// The numbers' file name.
 pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 /// What peft's LoRA can be told that changes what it computes, and that is not done here.
-const UNSUPPORTED: [&str; 16] = [
+const UNSUPPORTED: [&str; 14] = [
     "modules_to_save",
-    "rank_pattern",
-    "alpha_pattern",
     "layers_to_transform",
     "exclude_modules",
     "layer_replication",
@@ -107,24 +106,25 @@ impl AdapterFile {
             ));
         }
         let file = SafetensorsFile::open(&folder.join(WEIGHTS_FILE))?;
-        let wanted = tensor_list(&spec, config)?;
+        let patterns = Patterns::of_spec(&raw, &place, spec, config)?;
+        let wanted = tensor_list(&patterns.whole, config)?;
         let mut tensors = Vec::with_capacity(wanted.len());
         for (name, shape) in &wanted {
-            let tensor = file.tensor(name)?;
-            if tensor.shape != *shape {
+            let (tensor, shape) = (file.tensor(name)?, patterns.stored_shape(name, shape));
+            if tensor.shape != shape {
                 return Err(Error::input(
                     file.place(),
                     format!("{name} has shape {:?}, and the model asks for {shape:?}", tensor.shape),
                     "is this the model that the adapter was trained on?",
                 ));
             }
-            tensors.push(Tensor { name: name.clone(), shape: shape.clone(), values: tensor.to_f32() });
+            tensors.push(patterns.widen(Tensor { name: name.clone(), shape, values: tensor.to_f32() }));
         }
         if let Some(extra) = file.names().find(|n| !wanted.iter().any(|(name, _)| name == n)) {
             return Err(Error::input(file.place(), format!("{extra} belongs to no layer that {CONFIG_FILE} targets"), ""));
         }
         let base = raw["base_model_name_or_path"].as_str().unwrap_or_default().to_string();
-        Ok(Self { spec, base, tensors })
+        Ok(Self { spec: patterns.whole, base, tensors })
     }
 
     /// Writes both files, each beside its place first and then renamed.

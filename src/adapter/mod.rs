@@ -8,6 +8,7 @@ mod dora;
 pub mod files;
 pub mod lora;
 pub mod merge;
+mod patterns;
 pub mod pissa;
 pub mod shira;
 pub mod spec;

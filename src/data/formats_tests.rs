@@ -135,29 +135,40 @@ fn bad_conversations_are_named() {
 #[cfg(feature = "parquet")]
 #[test]
 fn parquet_is_read_as_json_would_be() {
+    use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
     use parquet::data_type::{ByteArray, ByteArrayType};
     use parquet::file::properties::WriterProperties;
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
 
-    let schema = parse_message_type("message rows { required binary question (UTF8); optional binary answer (UTF8); }").unwrap();
+    let schema = || parse_message_type("message rows { required binary question (UTF8); optional binary answer (UTF8); }").unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path: PathBuf = dir.path().join("x.parquet");
-    let properties = WriterProperties::builder().set_compression(parquet::basic::Compression::SNAPPY).build();
-    let mut writer = SerializedFileWriter::new(std::fs::File::create(&path).unwrap(), schema.into(), properties.into()).unwrap();
-    let mut group = writer.next_row_group().unwrap();
-    for values in [["a", "é"], ["b", "c"]] {
-        let mut column = group.next_column().unwrap().unwrap();
-        let values: Vec<ByteArray> = values.iter().map(|v| ByteArray::from(*v)).collect();
-        column.typed::<ByteArrayType>().write_batch(&values, Some(&[1, 1]), None).unwrap();
-        column.close().unwrap();
+    let long = "long enough to be worth it, ".repeat(50);
+    for compression in [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::GZIP(GzipLevel::default()),
+        Compression::BROTLI(BrotliLevel::default()),
+        Compression::LZ4_RAW,
+        Compression::ZSTD(ZstdLevel::default()),
+    ] {
+        let properties = WriterProperties::builder().set_compression(compression).build();
+        let mut writer = SerializedFileWriter::new(std::fs::File::create(&path).unwrap(), schema().into(), properties.into()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        for values in [["a", &long], ["b", "é"]] {
+            let mut column = group.next_column().unwrap().unwrap();
+            let values: Vec<ByteArray> = values.iter().map(|v| ByteArray::from(*v)).collect();
+            column.typed::<ByteArrayType>().write_batch(&values, Some(&[1, 1]), None).unwrap();
+            column.close().unwrap();
+        }
+        group.close().unwrap();
+        writer.close().unwrap();
+        let got = read_file(&path, &Reading::default()).unwrap_or_else(|e| panic!("{compression}: {e}"));
+        assert_eq!(got.describe(), "Parquet, prompt and completion (question, answer)");
+        let row = |p: &str, c: &str, line| Row { prompt: p.into(), completion: c.into(), line };
+        assert_eq!(got.rows, Rows::Pairs(vec![row("a", "b", 1), row(&long, "é", 2)]), "{compression}");
     }
-    group.close().unwrap();
-    writer.close().unwrap();
-    let got = read_file(&path, &Reading::default()).unwrap();
-    assert_eq!(got.describe(), "Parquet, prompt and completion (question, answer)");
-    let row = |p: &str, c: &str, line| Row { prompt: p.into(), completion: c.into(), line };
-    assert_eq!(got.rows, Rows::Pairs(vec![row("a", "b", 1), row("é", "c", 2)]));
 }
 
 #[test]

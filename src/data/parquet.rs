@@ -3,7 +3,6 @@
 use super::records::Record;
 use crate::error::{Error, Result};
 use crate::guard::caught;
-use parquet::basic::Compression;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use serde_json::{Map, Value};
@@ -18,11 +17,6 @@ pub(super) fn read(bytes: Vec<u8>, place: &str) -> Result<Vec<Record>> {
 fn rows(bytes: Vec<u8>, place: &str) -> Result<Vec<Record>> {
     let fault = |e: parquet::errors::ParquetError| Error::input(place, format!("broken Parquet: {e}"), AGAIN);
     let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).map_err(fault)?;
-    let columns = || reader.metadata().row_groups().iter().flat_map(|group| group.columns());
-    if columns().any(|column| matches!(column.compression(), Compression::ZSTD(_))) {
-        let hint = "save it with another compression: in Python, pandas.read_parquet(FILE).to_parquet(OTHER, compression='snappy')";
-        return Err(Error::input(place, "the file is compressed with zstd, which is not read here", hint));
-    }
     let mut records = Vec::new();
     for (index, row) in reader.get_row_iter(None).map_err(fault)?.enumerate() {
         records.push(Record { map: object(&row.map_err(fault)?), line: index + 1 });
