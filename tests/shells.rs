@@ -62,7 +62,12 @@ fn every_command_has_a_manual_page() {
 #[test]
 fn the_version_says_what_this_is() {
     let out = diablo(&["--version"]).good();
-    let feature = if cfg!(feature = "parquet") { "features  parquet" } else { "features  none" };
+    let feature = match (cfg!(feature = "mpi"), cfg!(feature = "parquet")) {
+        (true, true) => "features  mpi, parquet",
+        (true, false) => "features  mpi",
+        (false, true) => "features  parquet",
+        (false, false) => "features  none",
+    };
     for part in [env!("CARGO_PKG_VERSION"), "target", std::env::consts::ARCH, feature, "backends", "cpu", "wgpu      30."] {
         assert!(out.contains(part), "{part}: {out}");
     }
