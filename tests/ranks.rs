@@ -235,8 +235,7 @@ fn without_mpi_nothing_runs_several_times() {
 
 // By MPI.
 
-/// The program, if it was built with MPI and can be started by it.
-/// The program that speaks MPI, and the machine for this test alone: several jobs of four ranks would starve each other.
+/// The program, if it was built with MPI, and the machine for this test alone: several jobs of four ranks would starve each other.
 fn mpi() -> Option<(String, MutexGuard<'static, ()>)> {
     static ALONE: Mutex<()> = Mutex::new(());
 

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs every test, with the features in FEATURES, and says how many were skipped and why. The shaders must be tested, so where no Vulkan driver is found Mesa's
-# software driver is installed (Debian and Ubuntu; elsewhere the tests that need a driver are skipped, and say so).
+# Runs every test, with the features in FEATURES, and says how many were skipped and why. The shaders must be tested, so where no
+# Vulkan driver is found Mesa's software driver is installed (Debian and Ubuntu; elsewhere the tests that need a driver are skipped,
+# and say so).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 

@@ -7,7 +7,7 @@ use diablo::train::config::{Method, MixedPrecision, WeightsFormat};
 use diablo::train::estimate::Estimate;
 use diablo::train::schedule::ScheduleKind;
 use diablo::train::{Event, RunConfig, Trainer};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Held-out loss before and after `run`, and each step's loss.
 fn losses(run: RunConfig) -> (f64, f64, Vec<f64>) {
@@ -20,6 +20,16 @@ fn losses(run: RunConfig) -> (f64, f64, Vec<f64>) {
     };
     trainer.run(&mut hear, &|| false).expect("the run");
     (evals.first().copied().unwrap_or(f64::NAN), evals.last().copied().unwrap_or(f64::NAN), steps)
+}
+
+/// The real model and text; `None`, with a word about it, where they are not.
+fn shared() -> Option<PathBuf> {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/real");
+    if !shared.exists() {
+        println!("skipped: no ../shared");
+        return None;
+    }
+    Some(shared)
 }
 
 /// tinystories-656k on the first 100,000 characters of tinyshakespeare.
@@ -47,10 +57,7 @@ fn on_shakespeare(shared: &Path, folder: &Path, method: Method, name: &str) -> R
 
 /// The figures of docs/accuracy.md on frozen weights.
 fn fewer_bits_of_weights(method: Method) {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/real");
-    if !shared.exists() {
-        return println!("skipped: no ../shared");
-    }
+    let Some(shared) = shared() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let mut reference = None;
     // How far the held-out loss may be from that with 32-bit weights, before and after training.
@@ -78,17 +85,14 @@ fn fewer_bits_of_weights_cost_diablo_little() {
 }
 
 #[test]
-#[ignore = "the same weights as above; a minute"]
+#[ignore = "the same weights as above"]
 fn fewer_bits_of_weights_cost_lora_little() {
     fewer_bits_of_weights(Method::Lora);
 }
 
 /// The same with activations that wait in bf16, and with products of factors in f16.
 fn fewer_bits_of_activations_and_factors(method: Method) {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/real");
-    if !shared.exists() {
-        return println!("skipped: no ../shared");
-    }
+    let Some(shared) = shared() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let after = |mixed_precision: MixedPrecision, activations: Activations| {
         let run = RunConfig {
@@ -115,7 +119,7 @@ fn fewer_bits_of_activations_and_factors_cost_diablo_little() {
 }
 
 #[test]
-#[ignore = "what it adds, gradients of whole weights, kernels' tests have; a minute"]
+#[ignore = "what it adds, gradients of whole weights, kernels' tests have"]
 fn fewer_bits_of_activations_and_factors_cost_full_training_little() {
     fewer_bits_of_activations_and_factors(Method::Full);
 }

@@ -46,7 +46,7 @@ const RATES: [(Method, f64); 2] = [(Method::Diablo, 1.6e-2), (Method::Lora, 4e-3
 
 /// Whether a demo was written here: its configuration lies where it was put.
 fn is_finished(folder: &Path) -> bool {
-    BUNDLED.iter().take(1).all(|(name, bytes)| files::read(&folder.join(name)).is_ok_and(|there| there == *bytes))
+    BUNDLED.first().is_none_or(|(name, bytes)| files::read(&folder.join(name)).is_ok_and(|there| there == *bytes))
 }
 
 /// Whether all that lies here is a part of the demo, byte by byte: left by one that was killed while it wrote, or still being
