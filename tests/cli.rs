@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// A reference case, and a folder to write into.
 struct Place {
@@ -423,6 +424,27 @@ fn an_interrupt_saves_and_a_resume_goes_on() {
     line(&format!("train --resume --out {} --quiet", text(&p.path("stopped")))).good();
     assert_eq!(losses(&p.path("whole")), losses(&p.path("stopped")));
     assert_eq!(adapter(&p.path("whole")), adapter(&p.path("stopped")));
+}
+
+/// A pipe that nobody reads is full after some hundred steps. The run goes on, and ends as it was asked to.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_saves_though_nobody_reads() {
+    let Some(p) = Place::new() else { return };
+    let out = p.path("unread");
+    let args = format!("train --model {} --data {} --out {} --steps 100000 --json", p.model(), p.data(), text(&out));
+    let mut child = command(&args.split_whitespace().collect::<Vec<_>>()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let steps = || std::fs::read_to_string(out.join("metrics.jsonl")).map_or(0, |all| all.lines().count());
+    let since = Instant::now();
+    // A line of a step has more than a hundred bytes, and a pipe room for 65,536.
+    while steps() < 700 {
+        assert!(since.elapsed() < Duration::from_secs(120), "it stands at step {}", steps());
+        assert_eq!(child.try_wait().unwrap(), None);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(out.join(format!("checkpoints/step-{:08}", steps())).is_dir(), "the last step was not saved");
 }
 
 #[test]

@@ -371,13 +371,12 @@ fn mpi_an_interrupt_saves_on_all_ranks() {
     let Some((program, _alone)) = mpi() else { return };
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    // mpirun asks its ranks to end only after the time that it gives them (above), and reads nothing meanwhile: steps take a second each,
-    // since a rank whose output is full waits for its reader.
-    let ended = disturbed(&program, &out, "--batch-size 16 --accumulate 16", &|id| signal("-INT", id));
+    // mpirun asks its ranks to end only after the time that it gives them (above), and reads nothing meanwhile: steps of milliseconds fill
+    // the first rank's output long before. What it says last may never be read.
+    let ended = disturbed(&program, &out, "--save-every 100000", &|id| signal("-INT", id));
     let checkpoints: Vec<_> = std::fs::read_dir(out.join("checkpoints")).unwrap().map(|e| e.unwrap().file_name()).collect();
     let newest = checkpoints.iter().filter_map(|n| n.to_str()?.strip_prefix("step-")?.parse::<usize>().ok()).max().unwrap();
     assert_eq!(losses(&out).len(), newest, "the last step was not saved: {}", ended.said());
-    assert!(ended.out.contains("stopped at step"), "{}", ended.said());
 }
 
 #[test]

@@ -10,6 +10,11 @@ pub const EXIT_CODE: i32 = 130;
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 static INSTALLED: OnceLock<bool> = OnceLock::new();
 
+/// Whether the program was asked to end.
+pub fn requested() -> bool {
+    REQUESTED.load(Ordering::SeqCst)
+}
+
 /// Proof that interrupts are caught. A process has one handler, so every copy is the same.
 #[derive(Debug, Clone, Copy)]
 pub struct Interrupt(());
@@ -34,7 +39,7 @@ impl Interrupt {
 
     /// Whether the run was asked to end.
     pub fn requested(&self) -> bool {
-        REQUESTED.load(Ordering::SeqCst)
+        requested()
     }
 }
 

@@ -20,6 +20,7 @@ pub mod man;
 pub mod output;
 pub mod paper;
 pub mod progress;
+pub mod queue;
 pub mod sweep;
 pub mod train;
 pub mod train_args;

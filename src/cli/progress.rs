@@ -1,5 +1,7 @@
 //! What a run looks like on a terminal, in a log file, and to another program.
 
+use super::interrupt;
+use super::queue::Queue;
 use crate::ranks;
 use crate::train::event::{Event, Summary};
 use crate::train::metrics::StepMetrics;
@@ -49,9 +51,12 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Shows events on standard error, or on standard output if they are JSON.
+    /// Shows events on standard error, or on standard output if they are JSON: those are many, and go through a [`Queue`].
     pub fn new(look: Look) -> Self {
-        let out: Box<dyn Write + Send> = if look == Look::Json { Box::new(std::io::stdout()) } else { Box::new(std::io::stderr()) };
+        let out: Box<dyn Write + Send> = match look {
+            Look::Json => Box::new(Queue::new(std::io::stdout(), interrupt::requested)),
+            _ => Box::new(std::io::stderr()),
+        };
         Self::with_output(look, out)
     }
 

@@ -267,17 +267,14 @@ fn special_tokens(folder: &Path) -> Result<Map<String, Json>> {
 /// whether there are any.
 fn with_generation(source: &str) -> (String, bool) {
     let (mut out, mut rest, mut found) = (String::with_capacity(source.len()), source, false);
-    while let Some(at) = rest.find("{%") {
-        let (before, tag) = rest.split_at(at);
-        out.push_str(before);
-        let Some(end) = tag.find("%}") else { break };
-        let (tag, behind) = tag.split_at(end);
-        let inner = tag[2..].trim_start_matches(['-', '+']).trim_end_matches(['-', '+']).trim();
-        match inner {
-            "generation" => out.push_str(&tag.replacen("generation", "filter __generation", 1)),
-            "endgeneration" => out.push_str(&tag.replacen("endgeneration", "endfilter", 1)),
-            _ => out.push_str(tag),
-        }
+    while let Some((before, (tag, behind))) = rest.split_once("{%").and_then(|(before, tag)| Some((before, tag.split_once("%}")?))) {
+        let inner = tag.trim_start_matches(['-', '+']).trim_end_matches(['-', '+']).trim();
+        let tag = match inner {
+            "generation" => &tag.replacen("generation", "filter __generation", 1),
+            "endgeneration" => &tag.replacen("endgeneration", "endfilter", 1),
+            _ => tag,
+        };
+        out.extend([before, "{%", tag, "%}"]);
         found |= inner == "generation";
         rest = behind;
     }
