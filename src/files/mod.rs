@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `disk.rs` | the system's files: atomic replacement, locks, mapping |
 //! | `links.rs` | links, and the space that is left; the system's alone |
-//! | `memory.rs` | a tree of files in memory with a list of what changed, for a browser, which keeps it in its own storage |
+//! | `memory/` | a tree of files in memory with a list of what changed, for a browser, which keeps it in its own storage |
 //!
 //! Both have the same functions with the same errors; `tests.rs` runs on both. What is written is whole or not there at all.
 

@@ -53,6 +53,8 @@ fn harm_is_bounded() {
         ("{% include '/etc/passwd' %}", "include"),
         ("{{ messages[0].nothing.more }}", "undefined"),
         ("{% if %}", "chat template says"),
+        ("a{%}b", "chat template says"),
+        ("a{% b", "chat template says"),
         ("{{ messages | tojson(x=1) }}", "unknown keyword"),
         ("{{ messages | tojson(indent='x' * 1000) }}", "short string"),
         ("{{ messages | tojson(separators=['x' * 1000, ':']) }}", "short"),
