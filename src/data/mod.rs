@@ -6,7 +6,7 @@
 //! | understand | `formats.rs`, `conversations.rs`, `rows.rs` | what the columns mean: pairs, Alpaca, ShareGPT, messages, text |
 //! | choose | `choices.rs` | of rows of multiple choice: question, candidates, the right one |
 //! | write | `template/` | conversations as the model's chat template writes them, and what is learned of them |
-//! | tokenise | `tokenizer.rs`, `lines.rs`, `special.rs` | ids without special tokens; the end token |
+//! | tokenise | `tokenizer.rs`, `charsmap.rs`, `lines.rs`, `special.rs` | ids without special tokens; the end token |
 //! | sample | `dataset.rs` | where a sample ends and from where its tokens are learned |
 //! | pack | `packing.rs` | which short rows share a sequence |
 //! | order | `order.rs` | which sample comes at which position of the run |
@@ -17,6 +17,7 @@
 
 pub mod batch;
 pub mod buckets;
+mod charsmap;
 pub mod choices;
 mod conversations;
 pub mod dataset;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokenizers::models::ModelWrapper;
 
+use super::charsmap;
 use super::lines::pieces;
 use crate::error::{Error, Result};
 use crate::guard::caught;
@@ -54,6 +55,7 @@ impl Tokenizer {
         let wrong = |what: String| {
             Error::input(&*place, format!("not a tokenizer: {what}"), "download the file again, or save it again with transformers")
         };
+        charsmap::check(&bytes).map_err(|e| wrong(e.to_string()))?;
         let inner = caught(|| tokenizers::Tokenizer::from_bytes(&bytes)).map_err(wrong)?.map_err(|e| wrong(e.to_string()))?;
         caught(|| Self::new(inner, path)).map_err(wrong)?
     }
