@@ -34,6 +34,7 @@ pub mod cli;
 pub mod data;
 pub mod demo;
 pub mod device;
+mod digest;
 pub mod error;
 pub mod eval;
 pub mod files;

@@ -7,6 +7,7 @@ use crate::adapter::AdapterFile;
 use crate::adapter::files::CONFIG_FILE as ADAPTER_FILE;
 use crate::data::{ChatTemplate, DecodeStream, Tokenizer, stop_ids};
 use crate::device::Device;
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::model::Source;
 use crate::train::run_folder::CONFIG_FILE as RUN_FILE;
@@ -284,8 +285,9 @@ fn open_adapter(folder: &Path, source: &Source) -> Result<AdapterFile> {
     AdapterFile::open(folder, &source.config)
 }
 
-/// Another number for other numbers (FNV-1a): a run that went on has another adapter in the same folder.
+/// Another number for other numbers: a run that went on has another adapter in the same folder.
 fn digest(file: &AdapterFile) -> u64 {
-    let words = file.tensors.iter().flat_map(|t| t.values.iter().map(|v| u64::from(v.to_bits())));
-    words.fold(0xcbf2_9ce4_8422_2325, |hash, word| (hash ^ word).wrapping_mul(0x0100_0000_01b3))
+    let mut digest = Digest::default();
+    digest.take(file.tensors.iter().flat_map(|t| t.values.iter().map(|v| v.to_bits())));
+    digest.word()
 }

@@ -3,10 +3,11 @@
 use crate::adapter::files::Tensor;
 use crate::data::Dataset;
 use crate::device::{Session, View};
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::kernels::{METRIC_WORDS, metrics};
 use crate::model::Source;
-use crate::ranks::{self, Digest, Ranks, agree};
+use crate::ranks::{self, Ranks, agree};
 use crate::train::checkpoint::CheckpointState;
 use crate::train::config::RunConfig;
 use crate::train::event::Event;
