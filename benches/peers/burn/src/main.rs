@@ -4,9 +4,10 @@
 //! Usage: peer-burn [TOKENS] [STEPS]; prints one line of JSON with the seconds of each step.
 
 use burn::backend::{Autodiff, Wgpu, wgpu::WgpuDevice};
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::nn::{
-    Embedding, EmbeddingConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig, RotaryEncoding, RotaryEncodingConfig, loss::CrossEntropyLossConfig,
+    Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig, RmsNorm, RmsNormConfig, RotaryEncoding, RotaryEncodingConfig,
+    loss::CrossEntropyLossConfig,
 };
 use burn::tensor::activation::{silu, softmax};
 use burn::tensor::backend::Backend;
@@ -63,8 +64,8 @@ impl<B: Backend> Llama<B> {
             up: linear(HIDDEN, INTERMEDIATE, device),
             down: linear(INTERMEDIATE, HIDDEN, device),
         };
-        let mut embedding = EmbeddingConfig::new(VOCABULARY, HIDDEN).init(device);
-        embedding.weight = Param::from_tensor(embedding.weight.val().detach() * 0.02).set_require_grad(true);
+        let small = Initializer::Normal { mean: 0.0, std: 0.02 };
+        let embedding = EmbeddingConfig::new(VOCABULARY, HIDDEN).with_initializer(small).init(device);
         let layers = (0..LAYERS).map(layer).collect();
         Self { embedding, layers, norm: norm(), rope: RotaryEncodingConfig::new(tokens, HEAD_DIM).init(device) }
     }
@@ -120,5 +121,9 @@ fn main() {
         })
         .collect();
     eprintln!("losses: {losses:?}");
-    println!(r#"{{"peer": "burn 0.21.0, wgpu", "tokens": {tokens}, "build": {built}, "first": {}, "seconds": {:?}}}"#, seconds[0], &seconds[1..]);
+    println!(
+        r#"{{"peer": "burn 0.21.0, wgpu", "tokens": {tokens}, "build": {built}, "first": {}, "seconds": {:?}}}"#,
+        seconds[0],
+        &seconds[1..]
+    );
 }
