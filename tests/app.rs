@@ -2,11 +2,13 @@
 //!
 //! Pictures lie in `tests/snapshots`; `UPDATE_SNAPSHOTS=1 cargo test --test app` makes them again. Look at them before keeping them.
 
+use diablo::adapter::Blend;
 use diablo::app::shared::{Machine, MachineDevice, Spot};
 use diablo::app::{DiabloApp, View};
+use diablo::model::Source;
 use diablo::train::blocks::Blocks;
 use diablo::train::config::Method;
-use diablo::train::{RunConfig, Trainer};
+use diablo::train::{RunConfig, Trainer, gguf};
 use eframe::egui::{self, Theme};
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, SnapshotOptions, SnapshotResults};
@@ -318,6 +320,21 @@ fn a_run_is_exported_with_the_lines_that_load_it() {
     app.get_all_by_label("Export").last().expect("the button").click();
     settle(&mut app, "To load it with transformers");
     assert!(folder.join("short-merged/config.json").is_file());
+    app.get_by_label("GGUF").click();
+    app.run_steps(3);
+    choose_precision(&mut app, "the model's own", "q4_0");
+    picture(&mut app, "export-gguf-dark");
+    app.get_all_by_label("Export").last().expect("the button").click();
+    settle(&mut app, "To load it with llama.cpp");
+    assert!(label(&app, "ollama create short-gguf -f Modelfile") && label(&app, "To load it with Ollama"));
+    let bytes = |name: &str| std::fs::metadata(folder.join(name)).expect("a file").len();
+    assert!(bytes("short-gguf/model.gguf") < bytes("short-merged/model.safetensors") / 2, "four bits a number");
+    assert!(std::fs::read_to_string(folder.join("short-gguf/Modelfile")).expect("a Modelfile").contains("FROM ./model.gguf\n"));
+    // Merged weights have no such type, and their own list of types.
+    app.get_by_label("Merged model").click();
+    app.run_steps(3);
+    let shown = |text: &str| app.query_all_by_value(text).next().is_some();
+    assert!(shown("the model's own") && !shown("q4_0"));
     app.get_by_label("Adapter alone").click();
     app.run_steps(3);
     app.get_all_by_label("Export").last().expect("the button").click();
@@ -326,6 +343,38 @@ fn a_run_is_exported_with_the_lines_that_load_it() {
     // The same folder again is refused: it is not empty.
     app.get_all_by_label("Export").last().expect("the button").click();
     settle(&mut app, "the folder is not empty");
+}
+
+/// Chooses another type of weights.
+fn choose_precision(app: &mut App, from: &str, to: &str) {
+    app.get_all_by_role(egui::accesskit::Role::ComboBox).find(|b| b.value().is_some_and(|v| v == from)).expect("the list").click();
+    app.run_steps(3);
+    app.get_by_label(to).click();
+    app.run_steps(3);
+}
+
+/// A run that trained the whole model has it as a folder already; GGUF is made from that.
+#[test]
+fn a_whole_model_is_exported_as_gguf() {
+    let Some(mut app) = open(Theme::Light, 1.0) else { return };
+    open_demo(&mut app);
+    let folder = Path::new(HOME).join("whole-exports");
+    let _ = std::fs::remove_dir_all(&folder);
+    let run = RunConfig { out: folder.join("all"), steps: Some(1), eval_data: None, eval_every: None, ..app.state().shared.run.clone() };
+    let run = RunConfig { method: Method::Full, blocks: None, device: "cpu".into(), sample_prompt: None, sample_every: None, ..run };
+    Trainer::prepare(run.clone(), &mut |_| ()).expect("prepares").run(&mut |_| (), &|| false).expect("runs");
+    app.state_mut().shared.settings.remember_run(&run.out);
+    go(&mut app, View::Export);
+    settle(&mut app, "A model of its own");
+    assert!(!label(&app, "Adapter alone") && label(&app, "As GGUF"));
+    app.get_all_by_label("Export").last().expect("the button").click();
+    settle(&mut app, "ollama create all-gguf -f Modelfile");
+    // What was trained, and not the model that it began as.
+    let bytes = |path: &Path| std::fs::read(path).expect("a file");
+    let source = Source::open(&run.out.join("model")).expect("a model");
+    let again = folder.join("again/all-gguf");
+    gguf::write(&source, source.checkpoint().expect("weights"), Blend::none(), &again, None).expect("written");
+    assert!(bytes(&folder.join("all-gguf/model.gguf")) == bytes(&again.join("model.gguf")));
 }
 
 #[test]

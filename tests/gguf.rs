@@ -301,6 +301,32 @@ fn what_cannot_be_written_leaves_no_file() {
 }
 
 #[test]
+fn a_file_that_is_given_up_is_not_there() {
+    let source = Source::open(&folder(MODELS[0]).expect("the demo's model")).expect("model");
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, most: u64| {
+        let mut heard = Vec::new();
+        let mut watch = |done, all| {
+            heard.push((done, all));
+            done < most
+        };
+        let out = dir.path().join(name);
+        let written = gguf::write_watched(&source, source.checkpoint().expect("weights"), Blend::none(), &out, None, &mut watch);
+        (written, heard, std::fs::read_dir(&out).expect("a folder").count())
+    };
+    let (written, heard, files) = write("whole", u64::MAX);
+    let (last, all) = *heard.last().expect("it was heard of");
+    assert_eq!((last, files), (all, 2));
+    assert!(heard.windows(2).all(|two| two[0].0 < two[1].0 && two[1].1 == all), "{heard:?}");
+    // A header and what aligns tensors are beside their numbers.
+    let bytes = written.expect("written").bytes;
+    assert!(all < bytes && bytes < all + 200_000, "{all} of {bytes}");
+    let (written, heard, files) = write("half", all / 2);
+    assert!(written.expect_err("given up").to_string().contains("given up"));
+    assert!(heard.last().expect("it was heard of").0 < all && files == 0);
+}
+
+#[test]
 fn the_command_says_what_it_wrote() {
     let base = folder(MODELS[0]).expect("the demo's model");
     let dir = tempfile::tempdir().expect("a folder");

@@ -1,5 +1,6 @@
-//! Export: take what was trained elsewhere, as an adapter or merged into a model, with the lines that load it there.
+//! Export: take what was trained elsewhere, as an adapter, merged into a model or as one GGUF file, with the lines that load it there.
 
+use super::export_lines::{Lines, transformers};
 use super::jobs::Slot;
 use super::layout::{card, empty, facts, field, gap, page_with, primary, split, working};
 use super::model::path_entry;
@@ -9,11 +10,14 @@ use super::theme::{space, tokens};
 use super::trouble;
 use crate::adapter::AdapterFile;
 use crate::device::human_bytes;
-use crate::model::{Dtype, Source};
+use crate::model::Source;
+use crate::model::gguf::Encoding;
 use crate::train::config::Method;
 use crate::train::{RunRecord, resolve};
 use eframe::egui::{self, ComboBox, RichText, Ui};
-use std::path::{Path, PathBuf};
+#[cfg(not(target_arch = "wasm32"))]
+use std::path::Path;
+use std::path::PathBuf;
 
 /// What is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,6 +27,29 @@ pub(super) enum What {
     /// Base and adapter as one model.
     #[default]
     Merged,
+    /// The same as one file, for llama.cpp.
+    Gguf,
+}
+
+impl What {
+    /// What a new folder's name ends with.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn end(self) -> &'static str {
+        match self {
+            Self::Adapter => "adapter",
+            Self::Merged => "merged",
+            Self::Gguf => "gguf",
+        }
+    }
+
+    /// The types that its weights may have.
+    fn encodings(self) -> &'static [Encoding] {
+        match self {
+            Self::Adapter => &[],
+            Self::Merged => &[Encoding::F32, Encoding::Bf16, Encoding::F16],
+            Self::Gguf => &[Encoding::F32, Encoding::Bf16, Encoding::F16, Encoding::Q8, Encoding::Q4],
+        }
+    }
 }
 
 /// A run that can be exported.
@@ -37,8 +64,10 @@ pub(super) struct Written {
     /// A folder, or on a page a file among the downloads.
     pub path: PathBuf,
     pub bytes: u64,
-    pub tool: &'static str,
-    pub lines: String,
+    /// How it is loaded.
+    pub lines: Vec<Lines>,
+    /// What a person should know.
+    pub notes: Vec<String>,
 }
 
 /// The page's own state.
@@ -51,7 +80,7 @@ pub struct ExportPage {
     /// Where the dialog's answer goes.
     picks_target: bool,
     what: What,
-    dtype: Option<Dtype>,
+    encoding: Option<Encoding>,
     target: String,
     written: Slot<Written>,
 }
@@ -92,6 +121,17 @@ impl ExportPage {
             }
             split(ui, 360.0, &mut (page, shared), |ui, (page, shared)| page.runs(ui, shared), |ui, (page, shared)| page.target(ui, shared));
         });
+    }
+
+    /// What is written: of a model that was trained whole there is no adapter, and its folder is there already.
+    fn what(&self) -> What {
+        let whole = self.found.value.as_ref().is_some_and(|found| found.adapter.is_none());
+        if whole { What::Gguf } else { self.what }
+    }
+
+    /// The chosen type, where what is written can have it.
+    fn encoding(&self) -> Option<Encoding> {
+        self.encoding.filter(|own| self.what().encodings().contains(own))
     }
 
     fn open(&mut self, ctx: &egui::Context, folder: PathBuf) {
@@ -162,33 +202,28 @@ impl ExportPage {
     fn target(&mut self, ui: &mut Ui, shared: &mut Shared) {
         let t = tokens(ui);
         let Some(found) = &self.found.value else { return };
-        if found.adapter.is_none() {
-            let model = found.record.folder.join("model");
+        let whole = found.adapter.is_none();
+        let lora = found.record.config.method == Method::Lora;
+        if whole {
+            let (tool, lines) = transformers(&found.record.folder.join("model"));
             card(ui, "A model of its own", |ui| {
                 ui.label("The run trained the whole model, and has written it as a folder that other tools load as it is.");
                 ui.add_space(space::SMALL);
                 #[cfg(target_arch = "wasm32")]
-                self.download(ui);
-                paste(ui, "transformers", &transformers(&model));
+                self.download(ui, What::Merged);
+                paste(ui, tool, &lines);
             });
-            return;
+            gap(ui);
         }
-        let lora = found.record.config.method == Method::Lora;
-        card(ui, "What to write", |ui| {
-            ui.horizontal(|ui| {
-                for (what, name) in [(What::Merged, "Merged model"), (What::Adapter, "Adapter alone")] {
-                    let button = egui::Button::selectable(self.what == what, name).min_size(egui::vec2(120.0, space::CONTROL));
-                    if ui.add(button.frame_when_inactive(true)).clicked() {
-                        self.what = what;
-                        self.target.clear();
-                        self.written.clear();
-                    }
-                }
-            });
-            let told = match (self.what, lora) {
+        card(ui, if whole { "As GGUF" } else { "What to write" }, |ui| {
+            if !whole {
+                ui.horizontal(|ui| self.kinds(ui));
+            }
+            let told = match (self.what(), lora) {
                 (What::Merged, _) => {
                     "Base and adapter as one model. Other tools load it as they load any model, and need to know nothing of how it was trained."
                 }
+                (What::Gguf, _) => "The model as one file for llama.cpp, Ollama and LM Studio, with its tokenizer and chat template.",
                 (What::Adapter, true) => "Two small files that peft loads beside the base model.",
                 (What::Adapter, false) => {
                     "Two small files that diablo loads beside the base model. Other tools do not know diagonal blocks yet: merge for them."
@@ -212,16 +247,33 @@ impl ExportPage {
                 let kind = if platform::IS_PAGE { "Download" } else { "Folder" };
                 let rows = [(kind, written.path.display().to_string()), ("Size", human_bytes(written.bytes))];
                 facts(ui, "written", &rows);
-                ui.add_space(space::SMALL);
-                paste(ui, written.tool, &written.lines);
+                for note in &written.notes {
+                    ui.add_space(space::SMALL);
+                    trouble::warn(ui, note, None);
+                }
+                for (tool, lines) in &written.lines {
+                    ui.add_space(space::SMALL);
+                    paste(ui, tool, lines);
+                }
             });
+        }
+    }
+
+    fn kinds(&mut self, ui: &mut Ui) {
+        for (what, name) in [(What::Merged, "Merged model"), (What::Gguf, "GGUF"), (What::Adapter, "Adapter alone")] {
+            let button = egui::Button::selectable(self.what == what, name).min_size(egui::vec2(120.0, space::CONTROL));
+            if ui.add(button.frame_when_inactive(true)).clicked() {
+                self.what = what;
+                self.target.clear();
+                self.written.clear();
+            }
         }
     }
 
     fn form(&mut self, ui: &mut Ui, shared: &Shared) {
         #[cfg(not(target_arch = "wasm32"))]
         self.choose_folder(ui);
-        if self.what == What::Merged {
+        if !self.what().encodings().is_empty() {
             self.precision(ui);
         }
         ui.add_space(space::SMALL);
@@ -231,17 +283,24 @@ impl ExportPage {
             ui.add_space(space::TIGHT);
         }
         #[cfg(target_arch = "wasm32")]
-        self.download(ui);
+        self.download(ui, self.what());
         #[cfg(not(target_arch = "wasm32"))]
         self.write(ui);
     }
 
     fn precision(&mut self, ui: &mut Ui) {
-        field(ui, "Precision", "The type of the written weights", |ui| {
-            let name = |d: Option<Dtype>| d.map_or_else(|| "the model's own".into(), |d| d.name().to_lowercase());
-            ComboBox::from_id_salt("precision").selected_text(name(self.dtype)).show_ui(ui, |ui| {
-                for dtype in [None, Some(Dtype::F32), Some(Dtype::BF16), Some(Dtype::F16)] {
-                    ui.selectable_value(&mut self.dtype, dtype, name(dtype));
+        let explain = match self.what() {
+            What::Gguf => "The type of the written weights; q8_0 and q4_0 take 8.5 and 4.5 bits a number",
+            _ => "The type of the written weights",
+        };
+        field(ui, "Precision", explain, |ui| {
+            let name = |own: Option<Encoding>| own.map_or_else(|| "the model's own".into(), |own| own.to_string());
+            ComboBox::from_id_salt("precision").selected_text(name(self.encoding())).show_ui(ui, |ui| {
+                let mut chosen = self.encoding();
+                for own in std::iter::once(None).chain(self.what().encodings().iter().copied().map(Some)) {
+                    if ui.selectable_value(&mut chosen, own, name(own)).clicked() {
+                        self.encoding = own;
+                    }
                 }
             });
         });
@@ -249,12 +308,18 @@ impl ExportPage {
 
     /// What the page hands to the visitor's downloads.
     #[cfg(target_arch = "wasm32")]
-    fn download(&mut self, ui: &mut Ui) {
+    fn download(&mut self, ui: &mut Ui, what: What) {
+        let encoding = self.encoding();
         let Some(found) = &self.found.value else { return };
+        // Beside the model that the run wrote there is the run already.
+        let run_too = what != What::Gguf || found.adapter.is_some();
         ui.horizontal(|ui| {
             let ready = !self.written.is_running();
             if primary(ui, ready, "Download").clicked() {
-                self.written.wait_for(super::export_download::fetch(ui.ctx(), &found.record, Some(self.what), self.dtype));
+                self.written.wait_for(super::export_download::fetch(ui.ctx(), &found.record, Some(what), encoding));
+            }
+            if !run_too {
+                return;
             }
             let all = ui.add_enabled(ready, egui::Button::new("Download the run"));
             if all.on_hover_text("Options, metrics, and what was trained").clicked() {
@@ -269,7 +334,7 @@ impl ExportPage {
         if self.target.is_empty()
             && let Some(found) = &self.found.value
         {
-            let end = if self.what == What::Merged { "merged" } else { "adapter" };
+            let end = self.what().end();
             let folder = found.record.folder.parent().map_or_else(platform::runs_folder, Path::to_path_buf);
             self.target = platform::free_folder(&folder, &format!("{}-{end}", found.record.name())).display().to_string();
         }
@@ -290,39 +355,13 @@ impl ExportPage {
                 Some(found) => (found.record.folder.clone(), found.record.config.model.clone()),
                 None => return,
             };
-            let (target, what, dtype) = (PathBuf::from(self.target.trim()), self.what, self.dtype);
+            let (target, what, encoding) = (PathBuf::from(self.target.trim()), self.what(), self.encoding());
             self.written.start(ui.ctx(), move |reporter| {
-                reporter.report(if what == What::Merged { "merging" } else { "copying" }, 0, 0);
-                super::export_folder::write(&run, &model, &target, what, dtype)
+                reporter.report(if what == What::Adapter { "copying" } else { "merging" }, 0, 0);
+                super::export_folder::write(&run, &model, &target, what, encoding, reporter)
             });
         }
     }
-}
-
-/// A path as a Python string.
-fn quoted(path: &Path) -> String {
-    format!("{:?}", platform::absolute(path).display().to_string())
-}
-
-pub(super) fn transformers(folder: &Path) -> String {
-    let at = quoted(folder);
-    format!(
-        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\
-         model, tokenizer = AutoModelForCausalLM.from_pretrained({at}), AutoTokenizer.from_pretrained({at})"
-    )
-}
-
-pub(super) fn peft(model: &Path, folder: &Path) -> String {
-    format!(
-        "from peft import PeftModel; from transformers import AutoModelForCausalLM\n\
-         model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({}), {})",
-        quoted(Path::new(&crate::hub::repository(model))),
-        quoted(folder)
-    )
-}
-
-pub(super) fn diablo(model: &Path, folder: &Path) -> String {
-    format!("diablo generate --model {} --adapter {} --prompt \"Once upon a time\"", quoted(model), quoted(folder))
 }
 
 /// Lines to take elsewhere, with a button that copies them.
@@ -344,17 +383,4 @@ fn paste(ui: &mut Ui, tool: &str, lines: &str) {
         ui.set_width(ui.available_width());
         ui.add(egui::Label::new(RichText::new(lines).monospace().color(t.text)).selectable(true).wrap());
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_python() {
-        let lines = transformers(Path::new("/a b/c\"d"));
-        assert_eq!(lines.lines().count(), 2);
-        assert!(lines.contains(r#"from_pretrained("/a b/c\"d")"#), "{lines}");
-        assert_eq!(peft(Path::new("/m"), Path::new("/a")).lines().count(), 2);
-    }
 }

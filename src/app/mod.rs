@@ -36,6 +36,7 @@ pub mod export;
 mod export_download;
 #[cfg(not(target_arch = "wasm32"))]
 mod export_folder;
+mod export_lines;
 pub mod icons;
 pub mod jobs;
 pub mod layout;

@@ -53,10 +53,12 @@ fn sentence(text: &str) -> String {
 }
 
 /// What the controls are called that the command line knows as options.
-const NAMES: [(&str, &str); 44] = [
+const NAMES: [(&str, &str); 46] = [
     ("--mixed-precision", "products"),
     ("--activations", "kept activations"),
     ("--gradient-checkpointing", "recomputed activations"),
+    ("leave --format gguf out", "choose \"Merged model\""),
+    ("use --dtype bf16 or --dtype f32", "choose the precision bf16 or f32"),
     ("go on with --resume", "press \"Go on\""),
     ("take another device with --device", "choose another device"),
     ("--completion-column", "the completion's key"),

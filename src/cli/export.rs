@@ -8,7 +8,7 @@ use crate::adapter::{AdapterFile, Blend, shira};
 use crate::device::human_bytes;
 use crate::error::{Error, Result};
 use crate::model::gguf::Encoding;
-use crate::model::{Checkpoint, Dtype, Source};
+use crate::model::{Checkpoint, Source};
 use crate::train::choice::choice;
 use crate::train::run_folder::CONFIG_FILE;
 use crate::train::{RunConfig, export, gguf, recipe, resolve};
@@ -120,15 +120,10 @@ fn with_factor(word: &Path) -> Result<(PathBuf, f64)> {
 }
 
 fn write_merged(args: &Args, source: &Source, checkpoint: &Checkpoint, blend: Blend) -> Result<ExitCode> {
-    let dtype = match args.dtype {
-        None => None,
-        Some(Encoding::F32) => Some(Dtype::F32),
-        Some(Encoding::F16) => Some(Dtype::F16),
-        Some(Encoding::Bf16) => Some(Dtype::BF16),
-        Some(blocks @ (Encoding::Q8 | Encoding::Q4)) => {
-            return Err(Error::usage(format!("--dtype {blocks} is a type of GGUF files"), "add --format gguf, or use f32, bf16 or f16"));
-        }
-    };
+    let dtype = args.dtype.and_then(Encoding::dtype);
+    if let (Some(blocks), None) = (args.dtype, dtype) {
+        return Err(Error::usage(format!("--dtype {blocks} is a type of GGUF files"), "add --format gguf, or use f32, bf16 or f16"));
+    }
     export::write_merged(source, checkpoint, blend, &args.out, dtype)?;
     let name = dtype.unwrap_or(source.dtype()).name().to_lowercase();
     let bytes = std::fs::metadata(args.out.join("model.safetensors")).map_or(0, |m| m.len());

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(target_arch = "wasm32")]
 mod pack;
 #[cfg(target_arch = "wasm32")]
-pub use pack::pack;
+pub use pack::{Packed, pack};
 
 /// What is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub enum Parcel {
     Adapter,
     /// Base and adapter as one model.
     Merged,
+    /// The same as one GGUF file.
+    Gguf,
     /// The run's folder without its checkpoints.
     Run,
 }

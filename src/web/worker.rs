@@ -1,7 +1,7 @@
 //! The worker's side: takes commands, runs the trainer, says what happens.
 
 use super::line::Line;
-use super::parcel;
+use super::parcel::{self, Packed};
 use super::picked::Picked;
 use super::proof;
 use super::protocol::{Command, Message, options};
@@ -207,8 +207,8 @@ impl Worker {
                 speaker.answer(say, async || self.outside.turn().await).await;
             }
             Command::Export { run, parcel, dtype } => match parcel::pack(&run, parcel, dtype) {
-                Ok((name, bytes)) => {
-                    let message = Message::Exported { name, bytes: bytes.len() as u64 };
+                Ok(Packed { name, bytes, notes, modelfile }) => {
+                    let message = Message::Exported { name, bytes: bytes.len() as u64, notes, modelfile };
                     self.outside.say_with(&message, &Uint8Array::from(&bytes[..]));
                 }
                 Err(e) => self.outside.say(&Message::NotExported { what: e.to_string(), hint: e.hint().unwrap_or_default().into() }),

@@ -95,8 +95,12 @@ export class Diablo extends EventTarget {
   stop(): void;
   /** Continues a text. Kept with the whole continuation. */
   generate(prompt: Prompt): Promise<string>;
-  /** A run's adapter, merged weights, or folder, as the bytes of a .tar file. */
-  download(run: string, parcel?: "adapter" | "merged" | "run"): Promise<{ name: string; bytes: Uint8Array }>;
+  /** A run's adapter, merged weights, or folder, as the bytes of a .tar file; or the merged model as those of a .gguf file. */
+  download(
+    run: string,
+    parcel?: "adapter" | "merged" | "gguf" | "run",
+    dtype?: "f32" | "bf16" | "f16" | "q8_0" | "q4_0" | null,
+  ): Promise<{ name: string; bytes: Uint8Array }>;
   /** A file that a run wrote. */
   read(path: string): Promise<Uint8Array>;
   /** Ends the worker; what runs have saved stays. */

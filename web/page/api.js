@@ -158,9 +158,9 @@ export class Diablo extends EventTarget {
     });
   }
 
-  /** A run's adapter, merged weights, or folder, as the bytes of a .tar file. */
-  async download(run, parcel = "adapter") {
-    const { name, bytes } = await this.#answer({ command: "export", run, parcel, dtype: null }, "exported", "not_exported");
+  /** A run's adapter, merged weights, or folder, as the bytes of a .tar file; or the merged model as those of a .gguf file. */
+  async download(run, parcel = "adapter", dtype = null) {
+    const { name, bytes } = await this.#answer({ command: "export", run, parcel, dtype }, "exported", "not_exported");
     return { name, bytes };
   }
 

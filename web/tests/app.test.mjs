@@ -1,6 +1,6 @@
 // The app as a visitor sees it: drawn in a canvas, clicked with a mouse, in a browser with WebGPU and in one without.
 import assert from "node:assert/strict";
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -95,10 +95,16 @@ for (const [name, webgpu] of [["with WebGPU", true], ["without WebGPU", false]])
       await picture("talk");
 
       await go("export");
-      for (const [at, file] of [[[574, 239], "demo-diablo-merged.tar"], [[680, 239], "demo-diablo.tar"]]) {
+      const GGUF = [725, 133];
+      for (const [at, file] of [[[574, 239], "demo-diablo-merged.tar"], [[680, 239], "demo-diablo.tar"], [[574, 224], "demo-diablo.gguf"]]) {
+        if (file.endsWith(".gguf")) {
+          await click(GGUF);
+          await page.waitForTimeout(500);
+        }
         const [download] = await Promise.all([page.waitForEvent("download", { timeout: 30_000 }), click(at)]);
         assert.equal(download.suggestedFilename(), file);
         const { size } = await stat(await download.path());
+        if (file.endsWith(".gguf")) assert.equal((await readFile(await download.path())).toString("latin1", 0, 4), "GGUF");
         console.log(`${file}: ${size} bytes`);
         assert.ok(size > 100_000);
         await page.waitForTimeout(700);

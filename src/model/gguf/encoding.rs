@@ -60,6 +60,16 @@ impl Encoding {
         }
     }
 
+    /// The same type outside GGUF; none for blocks.
+    pub fn dtype(self) -> Option<Dtype> {
+        match self {
+            Self::F32 => Some(Dtype::F32),
+            Self::F16 => Some(Dtype::F16),
+            Self::Bf16 => Some(Dtype::BF16),
+            Self::Q8 | Self::Q4 => None,
+        }
+    }
+
     /// Whether numbers stand in blocks.
     pub fn in_blocks(self) -> bool {
         matches!(self, Self::Q8 | Self::Q4)
@@ -162,5 +172,8 @@ mod tests {
         assert_eq!(encoded(Encoding::F16, &[1.5]), f16::from_f32(1.5).to_le_bytes());
         assert_eq!(encoded(Encoding::Bf16, &[1.5]), bf16::from_f32(1.5).to_le_bytes());
         assert!(f16::from_f32(F16_END).is_infinite() && f16::from_f32(65_519.0).is_finite());
+        for dtype in [Dtype::F32, Dtype::F16, Dtype::BF16] {
+            assert_eq!(Encoding::from(dtype).dtype(), Some(dtype));
+        }
     }
 }

@@ -32,7 +32,12 @@ pub struct Written {
     pub bytes: u64,
     /// What a person should know: where the file says less than the model's folder.
     pub notes: Vec<String>,
+    /// The Modelfile's text.
+    pub modelfile: String,
 }
+
+/// Hears how many bytes of how many are written. False gives the file up.
+pub type Watch<'a> = dyn FnMut(u64, u64) -> bool + 'a;
 
 /// One tensor of the file, and what it is made of.
 struct Planned<'a> {
@@ -53,6 +58,21 @@ pub fn write<'a>(
     folder: &Path,
     encoding: Option<Encoding>,
 ) -> Result<Written> {
+    write_watched(source, checkpoint, adapters, folder, encoding, &mut |_, _| true)
+}
+
+/// [`write()`] for whoever waits for it, and may not want it any more.
+///
+/// # Errors
+/// As [`write()`], and where it was given up.
+pub fn write_watched<'a>(
+    source: &Source,
+    checkpoint: &Checkpoint,
+    adapters: impl Into<Blend<'a>>,
+    folder: &Path,
+    encoding: Option<Encoding>,
+    watch: &mut Watch,
+) -> Result<Written> {
     let (adapters, config) = (adapters.into(), &source.config);
     refuse_what_is_there(folder)?;
     let encoding = encoding.unwrap_or(source.dtype().into());
@@ -68,17 +88,27 @@ pub fn write<'a>(
     let file = folder.join(MODEL_FILE);
     let tensors: Vec<GgufTensor> = planned.iter().map(|p| p.tensor.clone()).collect();
     let mut next = planned.iter();
-    let bytes = write_gguf(&file, &metadata, &tensors, |tensor, sink| match next.next().and_then(|p| p.from.as_ref()) {
-        Some((parameter, stored)) => write_tensor(config, &adapters, parameter, stored, tensor, sink),
-        None => {
-            let mut out = Vec::new();
-            tensor.encoding.encode(&keys::rope_divisors(config).unwrap_or_default(), &mut out);
-            sink(&out)
+    let (mut done, all) = (0, tensors.iter().filter_map(GgufTensor::byte_len).sum::<usize>() as u64);
+    let bytes = write_gguf(&file, &metadata, &tensors, |tensor, sink| {
+        let sink: &mut Sink = &mut |bytes| {
+            done += bytes.len() as u64;
+            if !watch(done, all) {
+                return Err(Error::usage(format!("{}: not written: it was given up", file.display()), ""));
+            }
+            sink(bytes)
+        };
+        match next.next().and_then(|p| p.from.as_ref()) {
+            Some((parameter, stored)) => write_tensor(config, &adapters, parameter, stored, tensor, sink),
+            None => {
+                let mut out = Vec::new();
+                tensor.encoding.encode(&keys::rope_divisors(config).unwrap_or_default(), &mut out);
+                sink(&out)
+            }
         }
     })?;
     let text = modelfile::text(&source.folder, MODEL_FILE, &vocabulary)?;
     atomic_write_bytes(&folder.join(MODELFILE), text.as_bytes())?;
-    Ok(Written { file, bytes, notes })
+    Ok(Written { file, bytes, notes, modelfile: text })
 }
 
 /// The file's tensors in order.

@@ -21,7 +21,7 @@ use super::talk::Said;
 use crate::device::gpu::AdapterReport;
 use crate::error::{Error, Result};
 use crate::generate::together::Question;
-use crate::model::Dtype;
+use crate::model::gguf::Encoding;
 use crate::train::config::Method;
 use crate::train::driver::{News, Order, State};
 use crate::train::{Event, Outcome, RunConfig};
@@ -87,8 +87,8 @@ pub enum Command {
         run: PathBuf,
         /// What is taken.
         parcel: Parcel,
-        /// The type of merged weights; none for the model's own.
-        dtype: Option<Dtype>,
+        /// The type of merged weights; none for the model's own. Types in blocks are GGUF's alone.
+        dtype: Option<Encoding>,
     },
     /// Asks for a file. Answered by [`Message::File`] with the bytes beside it.
     Read {
@@ -165,12 +165,18 @@ pub enum Message {
         /// How many.
         files: usize,
     },
-    /// A `.tar` file's bytes stand beside this, for the visitor.
+    /// The bytes of a `.tar` or `.gguf` file stand beside this, for the visitor.
     Exported {
         /// Its name.
         name: String,
         /// Its size.
         bytes: u64,
+        /// What a person should know.
+        #[serde(default)]
+        notes: Vec<String>,
+        /// The Modelfile that Ollama wants beside a `.gguf` file.
+        #[serde(default)]
+        modelfile: Option<String>,
     },
     /// A run could not be put together.
     NotExported {
