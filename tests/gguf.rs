@@ -17,6 +17,23 @@ use std::collections::BTreeMap;
 /// What llama.cpp has in place of a merged parameter, by definition; every name spelled out.
 fn native(config: &ModelConfig, name: &str, values: Vec<f32>) -> (String, Vec<f32>) {
     let gemma = config.architecture == Family::Gemma3;
+    if config.architecture == Family::Gpt2 {
+        let mut own = name.replace("transformer.h.", "blk.");
+        for (theirs, ours) in [
+            ("transformer.wte", "token_embd"),
+            ("transformer.wpe", "position_embd"),
+            ("transformer.ln_f", "output_norm"),
+            ("ln_1", "attn_norm"),
+            ("attn.c_attn", "attn_qkv"),
+            ("attn.c_proj", "attn_output"),
+            ("ln_2", "ffn_norm"),
+            ("mlp.c_fc", "ffn_up"),
+            ("mlp.c_proj", "ffn_down"),
+        ] {
+            own = own.replace(theirs, ours);
+        }
+        return (own, values);
+    }
     let mut own = name.replace("model.layers.", "blk.").replace("self_attn.", "").replace("mlp.", "");
     for (theirs, ours) in [
         ("model.embed_tokens", "token_embd"),
@@ -90,7 +107,7 @@ fn check(model: &str) {
             let tensor = &file.tensors[name];
             assert_eq!(&tensor.shape, shape, "{name}");
             let kind = match encoding {
-                _ if shape.len() == 1 => 0,
+                _ if shape.len() == 1 || name == "position_embd.weight" => 0,
                 Encoding::F32 => 0,
                 Encoding::F16 => 1,
                 Encoding::Bf16 => 30,
@@ -119,8 +136,9 @@ fn check_keys(file: &File, work: &Work, encoding: Encoding) {
         Family::Qwen3 => "qwen3",
         Family::Phi3 => "phi3",
         Family::Gemma3 => "gemma3",
-        Family::Gpt2 => panic!("not written as GGUF"),
+        Family::Gpt2 => "gpt2",
     };
+    let gpt2 = arch == "gpt2";
     assert_eq!(file.keys["general.architecture"], arch);
     let kind = match encoding {
         Encoding::F32 => 0,
@@ -139,10 +157,20 @@ fn check_keys(file: &File, work: &Work, encoding: Encoding) {
         ("attention.head_count_kv", "num_key_value_heads"),
         ("vocab_size", "vocab_size"),
     ] {
-        assert_eq!(file.keys[&format!("{arch}.{key}")], raw[of_config], "{key}");
+        let want = match of_config {
+            "num_hidden_layers" if gpt2 => &raw["n_layer"],
+            "max_position_embeddings" if gpt2 => &raw["n_positions"],
+            "hidden_size" if gpt2 => &raw["n_embd"],
+            "num_attention_heads" | "num_key_value_heads" if gpt2 => &raw["n_head"],
+            // n_inner is null: four times the width.
+            "intermediate_size" if gpt2 => &json!(128),
+            key => &raw[key],
+        };
+        assert_eq!(&file.keys[&format!("{arch}.{key}")], want, "{key}");
     }
-    let eps = file.keys[&format!("{arch}.attention.layer_norm_rms_epsilon")].as_f64().expect("a number");
-    assert!((eps / raw["rms_norm_eps"].as_f64().expect("a number") - 1.0).abs() < 1e-6);
+    let (eps, of_config) = if gpt2 { ("layer_norm_epsilon", "layer_norm_epsilon") } else { ("layer_norm_rms_epsilon", "rms_norm_eps") };
+    let eps = file.keys[&format!("{arch}.attention.{eps}")].as_f64().expect("a number");
+    assert!((eps / raw[of_config].as_f64().expect("a number") - 1.0).abs() < 1e-6);
     let tokens = file.keys["tokenizer.ggml.tokens"].as_array().expect("tokens");
     let types = file.keys["tokenizer.ggml.token_type"].as_array().expect("types");
     assert_eq!((tokens.len(), types.len()), (config.vocab_size, config.vocab_size));
@@ -226,6 +254,18 @@ fn qwen2_with_biases() {
 #[test]
 fn qwen3_with_norms_of_heads() {
     check(MODELS[7]);
+}
+
+/// Its files hold matrices turned; GGUF wants a row for each output, as the resolved checkpoint has them.
+#[test]
+fn gpt2_with_turned_matrices() {
+    check(MODELS[10]);
+    let Some(work) = Work::make(MODELS[10]) else { return };
+    let file = work.file(Encoding::F32);
+    assert_eq!(file.tensors["blk.1.attn_qkv.weight"].shape, [96, 32]);
+    assert_eq!(file.tensors["blk.1.ffn_down.weight"].shape, [32, 128]);
+    assert!(file.names.iter().all(|name| name != "output.weight"), "the table of tokens is the output layer");
+    assert_eq!(file.keys["tokenizer.ggml.model"], "gpt2");
 }
 
 #[test]

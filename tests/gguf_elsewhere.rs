@@ -9,6 +9,7 @@ use diablo::adapter::Blend;
 use diablo::data::Tokenizer;
 use diablo::device::Device;
 use diablo::generate::Decoder;
+use diablo::kernels::Activation;
 use diablo::model::gguf::Encoding;
 use diablo::model::{Dtype, Family, ModelConfig, Source, TensorSpec, write_safetensors};
 use diablo::random::Random;
@@ -95,8 +96,8 @@ fn greedy(source: &Source, prompt: &[u32], count: usize) -> Vec<usize> {
 /// How far llama.cpp's logits may be from those of the merged weights in 32 bits, in parts of the largest.
 fn most_apart(config: &ModelConfig, encoding: Encoding) -> f64 {
     match encoding {
-        // Sums of 32 bits in another order. Gemma's gelu is read from a table in 16 bits there.
-        Encoding::F32 if config.architecture == Family::Gemma3 => 1e-3,
+        // Sums of 32 bits in another order. The gelu of Gemma and GPT-2 is read from a table in 16 bits there.
+        Encoding::F32 if config.activation == Activation::GeluTanh => 1e-3,
         Encoding::F32 => 1e-5,
         // Activations are rounded to the weights' type too: by 1/2048, 1/256, 1/254 of a value or of a block's largest.
         Encoding::F16 => 5e-3,
@@ -161,9 +162,15 @@ fn llama_cpp_writes_the_same_text() {
     }
 }
 
-/// Tokens of a prompt, and tokens written after it, that a window which others leave out still holds.
+/// Tokens of a prompt, and tokens written after it, that a window which others leave out still holds, and the positions that there are.
 fn prompt(config: &ModelConfig) -> usize {
-    if left_out(config) { 6 } else { 64 }
+    if left_out(config) {
+        6
+    } else if config.learned_positions {
+        64.min(config.max_position_embeddings - steps(config))
+    } else {
+        64
+    }
 }
 
 fn steps(config: &ModelConfig) -> usize {

@@ -14,8 +14,8 @@ use reader::{File, read};
 use std::path::{Path, PathBuf};
 
 /// The demo's model and tiny ones of three families, which are in the repository; then from ../shared Llama, Llama 3's rotary scaling,
-/// Qwen2, Qwen3, Gemma 3, and a real one with SentencePiece's kind of tokenizer.
-pub const MODELS: [&str; 10] = [
+/// Qwen2, Qwen3, Gemma 3, and a real one with SentencePiece's kind of tokenizer; GPT-2 from the repository again.
+pub const MODELS: [&str; 11] = [
     "assets/demo/model",
     "tests/data/mistral-diablo/model",
     "tests/data/phi3-diablo/model",
@@ -26,6 +26,7 @@ pub const MODELS: [&str; 10] = [
     "reference/qwen3-diablo/model",
     "reference/gemma3-diablo/model",
     "real/tinystories-656k",
+    "tests/data/gpt2-diablo/model",
 ];
 
 pub const ENCODINGS: [Encoding; 5] = [Encoding::F32, Encoding::Bf16, Encoding::F16, Encoding::Q8, Encoding::Q4];

@@ -40,6 +40,9 @@ def turned(w, heads):
 
 def native(name, w, arch, config):
     """A merged parameter in llama.cpp's terms."""
+    # Files of GPT-2 hold linear layers turned.
+    if arch == "gpt2" and w.ndim == 2 and ".h." in name:
+        return w.T
     if arch == "llama" and ".q_proj." in name:
         return turned(w, config.num_attention_heads)
     if arch == "llama" and ".k_proj." in name:

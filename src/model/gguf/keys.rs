@@ -33,10 +33,13 @@ pub fn metadata(config: &ModelConfig, notes: &mut Vec<String>) -> Result<Metadat
     put("attention.head_count_kv", size(config.num_key_value_heads));
     put("attention.key_length", size(config.head_dim));
     put("attention.value_length", size(config.head_dim));
-    put("attention.layer_norm_rms_epsilon", Value::F32(config.norm_eps as f32));
+    let eps = if config.layer_norm { "attention.layer_norm_epsilon" } else { "attention.layer_norm_rms_epsilon" };
+    put(eps, Value::F32(config.norm_eps as f32));
     put("vocab_size", size(config.vocab_size));
-    put("rope.dimension_count", size(config.rotary_dim));
-    put("rope.freq_base", Value::F32(config.rope.theta as f32));
+    if !config.learned_positions {
+        put("rope.dimension_count", size(config.rotary_dim));
+        put("rope.freq_base", Value::F32(config.rope.theta as f32));
+    }
     if let RopeScaling::Linear { factor } = config.rope.scaling {
         put("rope.scaling.type", Value::Text("linear".into()));
         put("rope.scaling.factor", Value::F32(factor as f32));
@@ -94,8 +97,8 @@ fn not_periodic() -> Error {
 fn refuse(config: &ModelConfig) -> Result<()> {
     let cannot = |key: &str, what: &str| Err(Error::input(format!("config.json: {key}"), what, INSTEAD));
     let family = config.architecture;
-    if family == Family::Gpt2 {
-        return Err(Error::input("config.json: architectures", "GPT-2 is not written as GGUF", INSTEAD));
+    if family == Family::Gpt2 && config.attention_scale == 1.0 {
+        return cannot("scale_attn_weights", "llama.cpp divides by the root of a head's width in every layer of this family");
     }
     if matches!(family, Family::Qwen3 | Family::Gemma3) && (config.qkv_bias || config.o_bias) {
         return cannot("attention_bias", "llama.cpp has no biases in this family");
@@ -169,6 +172,23 @@ mod tests {
         let divisors = rope_divisors(&config("Llama", llama3)).expect("scaled");
         assert_eq!((divisors.len(), divisors[0], divisors[15]), (16, 1.0, 8.0));
         assert_eq!(rope_divisors(&config("Llama", json!({}))), None);
+    }
+
+    #[test]
+    fn learned_positions_have_no_rotary_keys() {
+        let text = |more: &str| {
+            let all = format!(
+                r#"{{"architectures":["GPT2LMHeadModel"],"vocab_size":8,"n_embd":64,"n_layer":2,"n_head":4,"n_positions":99{more}}}"#
+            );
+            ModelConfig::from_json(&all, "config.json").expect("config")
+        };
+        let all = metadata(&text(""), &mut Vec::new()).expect("keys");
+        assert_eq!(value(&all, "gpt2.context_length"), Some(Value::U32(99)));
+        assert_eq!(value(&all, "gpt2.feed_forward_length"), Some(Value::U32(256)));
+        assert_eq!(value(&all, "gpt2.attention.layer_norm_epsilon"), Some(Value::F32(1e-5)));
+        assert!(all.iter().all(|(key, _)| !key.contains("rope") && !key.contains("rms")), "{all:?}");
+        let error = metadata(&text(r#","scale_attn_weights":false"#), &mut Vec::new()).expect_err("refused").to_string();
+        assert!(error.contains("scale_attn_weights"), "{error}");
     }
 
     #[test]

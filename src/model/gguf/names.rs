@@ -1,38 +1,44 @@
 //! Parameters under llama.cpp's names, and in what their numbers differ from transformers'.
 
+use crate::model::names::HEAD;
 use crate::model::{Family, ModelConfig};
 
 /// llama.cpp's name of a parameter; `None` for one that it has no name for.
 pub fn tensor_name(config: &ModelConfig, parameter: &str) -> Option<String> {
-    let whole = match parameter {
-        "model.embed_tokens.weight" => Some("token_embd.weight"),
-        "model.norm.weight" => Some("output_norm.weight"),
-        "lm_head.weight" => Some("output.weight"),
-        _ => None,
-    };
-    if let Some(name) = whole {
-        return Some(name.to_owned());
+    let names = config.architecture.names();
+    if let Some(table) = names.tables().find(|table| *table == parameter) {
+        let name = match table {
+            HEAD => "output",
+            table if names.positions == Some(table) => "position_embd",
+            _ => "token_embd",
+        };
+        return Some(format!("{name}.weight"));
     }
-    let (layer, path) = parameter.strip_prefix("model.layers.")?.split_once('.')?;
-    let (path, kind) = path.rsplit_once('.')?;
+    let (path, kind) = parameter.rsplit_once('.')?;
+    if path == names.norm {
+        return Some(format!("output_norm.{kind}"));
+    }
+    let (layer, path) = path.strip_prefix(names.layers)?.strip_prefix('.')?.split_once('.')?;
     let gemma = config.architecture == Family::Gemma3;
-    let name = match path.rsplit('.').next()? {
-        "input_layernorm" => "attn_norm",
+    // Two of GPT-2's layers have one name.
+    let own = if path.ends_with(".c_proj") { path } else { path.rsplit('.').next()? };
+    let name = match own {
+        "input_layernorm" | "ln_1" => "attn_norm",
         "q_proj" => "attn_q",
         "k_proj" => "attn_k",
         "v_proj" => "attn_v",
-        "qkv_proj" => "attn_qkv",
+        "qkv_proj" | "c_attn" => "attn_qkv",
         "q_norm" => "attn_q_norm",
         "k_norm" => "attn_k_norm",
-        "o_proj" => "attn_output",
+        "o_proj" | "attn.c_proj" => "attn_output",
         // In Gemma it is the norm behind attention, elsewhere the one before the feed-forward half.
         "post_attention_layernorm" if gemma => "post_attention_norm",
-        "post_attention_layernorm" | "pre_feedforward_layernorm" => "ffn_norm",
+        "post_attention_layernorm" | "pre_feedforward_layernorm" | "ln_2" => "ffn_norm",
         "post_feedforward_layernorm" => "post_ffw_norm",
         "gate_proj" => "ffn_gate",
         // Phi-3's layer of gate and up has the name of up.
-        "up_proj" | "gate_up_proj" => "ffn_up",
-        "down_proj" => "ffn_down",
+        "up_proj" | "gate_up_proj" | "c_fc" => "ffn_up",
+        "down_proj" | "mlp.c_proj" => "ffn_down",
         _ => return None,
     };
     Some(format!("blk.{layer}.{name}.{kind}"))
@@ -83,11 +89,16 @@ mod tests {
 
     #[test]
     fn every_parameter_has_a_name_of_its_own() {
-        for (class, extra) in
-            [("Llama", r#","attention_bias":true,"mlp_bias":true"#), ("Qwen2", ""), ("Qwen3", ""), ("Phi3", ""), ("Gemma3", "")]
-        {
+        for (class, extra) in [
+            ("LlamaForCausalLM", r#","attention_bias":true,"mlp_bias":true"#),
+            ("Qwen2ForCausalLM", ""),
+            ("Qwen3ForCausalLM", ""),
+            ("Phi3ForCausalLM", ""),
+            ("Gemma3ForCausalLM", ""),
+            ("GPT2LMHeadModel", r#","n_embd":64,"n_layer":2,"n_head":2"#),
+        ] {
             let text = format!(
-                r#"{{"architectures":["{class}ForCausalLM"],"vocab_size":8,"hidden_size":64,"intermediate_size":96,"num_hidden_layers":2,
+                r#"{{"architectures":["{class}"],"vocab_size":8,"hidden_size":64,"intermediate_size":96,"num_hidden_layers":2,
                 "num_attention_heads":2,"tie_word_embeddings":false{extra}}}"#
             );
             let config = ModelConfig::from_json(&text, "config.json").expect("config");

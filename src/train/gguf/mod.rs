@@ -45,8 +45,8 @@ struct Planned<'a> {
     from: Option<(ParamSpec, StoredTensor<'a>)>,
 }
 
-/// Writes base and adapters as `folder/model.gguf` with `folder/Modelfile`, matrices in `encoding` or the checkpoint's own type. Norms and
-/// biases stay in 32 bits. In 4 bits the tables of tokens take 8: each of their rows is read alone, and the output layer's errors reach the
+/// Writes base and adapters as `folder/model.gguf` with `folder/Modelfile`, matrices in `encoding` or the checkpoint's own type. Norms,
+/// biases and learned positions stay in 32 bits. In 4 bits the tables of tokens take 8: each of their rows is read alone, and the output layer's errors reach the
 /// text at once.
 ///
 /// # Errors
@@ -122,8 +122,11 @@ fn plan<'a>(config: &ModelConfig, checkpoint: &'a Checkpoint, encoding: Encoding
     for (parameter, stored) in checkpoint.resolve(config)? {
         let unnamed = || Error::input(&parameter.name, "has no name in GGUF", "");
         let name = names::tensor_name(config, &parameter.name).ok_or_else(unnamed)?;
-        let table = config.architecture.names().tables().any(|table| table == parameter.name);
+        let own = config.architecture.names();
+        let table = own.tables().any(|table| table == parameter.name);
         let encoding = match parameter.shape[..] {
+            // As llama.cpp's own tools keep it.
+            _ if own.positions == Some(&parameter.name) => Encoding::F32,
             [_, _] if encoding == Encoding::Q4 && table => Encoding::Q8,
             [_, _] => encoding,
             _ => Encoding::F32,
