@@ -260,6 +260,80 @@ fn sentence_piece(gemma: bool) -> (Json, usize) {
     (all, tokens.len())
 }
 
+/// SentencePiece's unigram kind: pieces with scores that several ways of writing a text share; `prefix` puts a blank before texts, `bytes`
+/// has them for what is not known.
+fn unigram(prefix: bool, bytes: bool) -> (Json, usize) {
+    let mut vocab: Vec<(String, f64)> = ["<unk>", "<s>", "</s>"].map(|token| (token.to_owned(), 0.0)).into();
+    if bytes {
+        vocab.extend((0..=255).map(|byte| (format!("<0x{byte:02X}>"), 0.0)));
+    }
+    let pieces = [
+        "\n",
+        "▁",
+        "▁▁",
+        "▁▁▁",
+        "▁the",
+        "▁there",
+        "the",
+        "he",
+        "her",
+        "re",
+        "▁re",
+        "in",
+        "ing",
+        "ins",
+        "sing",
+        "▁sing",
+        "▁s",
+        "on",
+        "▁on",
+        "19",
+        "199",
+        "1999",
+        "▁1",
+        "ada",
+        "isn't",
+        "▁It",
+        "an",
+        "and",
+        "and▁",
+        "friend",
+        "ends",
+        "zyx",
+    ];
+    let letters = ('a'..='y').chain(['.', ',', '1', '9', 'A', 'I', 'E', '\'', 'ß']).map(String::from);
+    let mut random = Random::new(3).stream("scores");
+    for piece in letters.chain(pieces.map(String::from)) {
+        // Steps of a quarter, so that some ways cost the same.
+        let steps = (random.uniform() * 12.0).floor() / 4.0;
+        vocab.push((piece.clone(), -8.0 - steps + 3.0 * (piece.chars().count() - 1).min(2) as f64));
+    }
+    let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
+    let (normalizer, pre_tokenizer) = if prefix {
+        (json!({"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, replace]}), Json::Null)
+    } else {
+        (Json::Null, json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "never", "split": false}))
+    };
+    let special = (0..3).map(|id| {
+        json!({"id": id, "content": vocab[id].0, "special": true, "normalized": false, "single_word": false, "lstrip": false, "rstrip": false})
+    });
+    let begin = json!({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}});
+    let all = json!({"version": "1.0", "truncation": null, "padding": null, "added_tokens": special.collect::<Vec<_>>(),
+        "normalizer": normalizer, "pre_tokenizer": pre_tokenizer, "post_processor": begin,
+        "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]},
+        "model": {"type": "Unigram", "unk_id": 0, "vocab": vocab, "byte_fallback": bytes}});
+    (all, vocab.len())
+}
+
+/// Drawn texts of words, parts of words, blanks and what may not be known.
+fn drawn_texts(count: usize, parts: &[&str]) -> Vec<String> {
+    let mut random = Random::new(7).stream("texts");
+    let mut draw = |end: usize| (random.uniform() * end as f64) as usize;
+    (0..count).map(|_| (0..1 + draw(12)).map(|_| parts[draw(parts.len())]).collect()).collect()
+}
+
 /// The demo's tokenizer with another rule that cuts words, and tokens that show where it does.
 fn byte_level(pre_tokenizer: Json, ignore_merges: bool) -> (Json, usize) {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo/model/tokenizer.json");
@@ -318,6 +392,23 @@ fn llama_cpp_tokenises_alike() {
         let (tokenizer, size) = sentence_piece(gemma);
         sources.push((tiny(&dir.path().join(name), name, size, 2, &[("tokenizer.json", tokenizer.to_string())]), texts("")));
     }
+    let words = [
+        " ", "  ", "   ", "the", "there", "sing", "ing", "ins", "on", "re", "and ", " friends", "1999", "199", "isn't", "It", "a", "x",
+        "\n", "</s>",
+    ];
+    let unknown = ["猫", "é", "z", "!", "猫猫 "];
+    for (name, prefix, bytes) in [("unigram", true, false), ("unigram-plain", false, false), ("unigram-bytes", true, true)] {
+        let (tokenizer, size) = unigram(prefix, bytes);
+        let source = tiny(&dir.path().join(name), "Llama", size, 2, &[("tokenizer.json", tokenizer.to_string())]);
+        let all: Vec<&str> = words.iter().copied().chain(unknown.into_iter().filter(|_| !bytes)).collect();
+        let drawn = drawn_texts(400, &all);
+        let mut texts = if bytes { drawn } else { texts("").into_iter().chain(drawn).collect() };
+        // Between special tokens too: llama.cpp puts no blank before a text of blanks alone.
+        let blank = |text: &String| text.split("</s>").any(|part| !part.is_empty() && part.trim_matches(' ').is_empty());
+        texts.retain(|text| !(prefix && blank(text)));
+        assert!(texts.len() > 200, "{}", texts.len());
+        sources.push((source, texts));
+    }
     for (name, pre_tokenizer, ignore_merges) in rules() {
         let (tokenizer, size) = byte_level(pre_tokenizer, ignore_merges);
         let source = tiny(&dir.path().join(name), "Llama", size, 1, &[("tokenizer.json", tokenizer.to_string())]);
@@ -342,7 +433,8 @@ fn llama_cpp_tokenises_alike() {
         .map(|(source, texts)| {
             let out = source.folder.join("out");
             let written = gguf::write(source, source.checkpoint().expect("weights"), Blend::none(), &out, None).expect("written");
-            assert!(written.notes.is_empty(), "{:?}", written.notes);
+            let notes = usize::from(source.folder.ends_with("unigram-bytes"));
+            assert!(written.notes.len() == notes, "{:?}", written.notes);
             let named = rules().iter().find(|rule| source.folder.ends_with(rule.0)).map(|rule| rule.0);
             assert!(named.is_none_or(|name| reader::read(&written.file).keys["tokenizer.ggml.pre"] == name), "{named:?}");
             json!({"file": written.file, "texts": texts, "prompts": [], "greedy": 0})

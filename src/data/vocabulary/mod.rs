@@ -6,6 +6,7 @@
 //! | `byte_level.rs` | GPT-2's kind: merges of bytes |
 //! | `pre_tokenizer.rs` | by which name llama.cpp knows the rule that cuts a text into words |
 //! | `sentence_piece.rs` | Llama's first kind: merges of characters by score, bytes for what is not known |
+//! | `unigram.rs` | SentencePiece's other kind: the tokens whose scores add up highest |
 //!
 //! GGUF has no place for tokenizer.json's rules as they are; llama.cpp has the common ones under names. What it cannot be told is refused
 //! or noted.
@@ -14,6 +15,7 @@ mod byte_level;
 mod parts;
 mod pre_tokenizer;
 mod sentence_piece;
+mod unigram;
 
 use super::special::{stop_ids, training_bos, training_eos};
 use super::template::ChatTemplate;
@@ -64,10 +66,10 @@ impl Vocabulary {
         let own = match &parts.model {
             Model::Bpe { byte_fallback: true, .. } => sentence_piece::describe(&parts, &mut table, notes),
             Model::Bpe { .. } if parts.is_byte_level() => byte_level::describe(&parts, &mut table, notes),
+            Model::Unigram { .. } => unigram::describe(&parts, &mut table, notes).map_err(|what| refused(&tokenizer, &what))?,
             _ => {
-                let what =
-                    "the tokenizer is neither of bytes (as GPT-2's) nor of characters and bytes (as Llama's); no other kind is written";
-                return Err(Error::input(tokenizer.path().display().to_string(), what, "leave --format gguf out"));
+                let what = "the tokenizer is neither of bytes (as GPT-2's) nor of SentencePiece's kinds; no other kind is written";
+                return Err(refused(&tokenizer, what));
             }
         };
         for id in &stops {
@@ -85,6 +87,21 @@ impl Vocabulary {
         let strips_behind_special = parts.added.iter().any(|token| token.special && token.rstrip);
         Ok(Self { metadata, stops, has_template, strips_behind_special })
     }
+}
+
+/// What stands for a blank in tokens of SentencePiece's kinds.
+const BLANK: &str = "▁";
+/// Below every other score: of tokens that no text becomes by its score.
+const UNMADE: f32 = -1e6;
+
+/// `<0x0A>`.
+fn is_byte(token: &str) -> bool {
+    let figures = token.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
+    figures.is_some_and(|figures| figures.len() == 2 && u8::from_str_radix(figures, 16).is_ok())
+}
+
+fn refused(tokenizer: &Tokenizer, what: &str) -> Error {
+    Error::input(tokenizer.path().display().to_string(), what, "leave --format gguf out: transformers loads the merged folder")
 }
 
 /// The ids of special tokens, and whether some stand around every text.
@@ -138,7 +155,7 @@ impl Table {
     fn new(parts: &Parts, rows: usize) -> Self {
         let mut table = Self { tokens: (0..rows).map(|id| (format!("[PAD{id}]"), Kind::Unused)).collect() };
         for (token, id) in parts.vocab() {
-            table.set(*id, token.clone(), Kind::Normal);
+            table.set(id, token.to_owned(), Kind::Normal);
         }
         for token in &parts.added {
             table.set(token.id, token.content.clone(), if token.special { Kind::Control } else { Kind::UserDefined });

@@ -35,6 +35,8 @@ pub(super) struct Added {
 pub(super) enum Model {
     /// Pairs are merged, the earliest merge first.
     Bpe { vocab: HashMap<String, u32>, merges: Vec<(String, String)>, unknown: Option<String>, byte_fallback: bool, ignore_merges: bool },
+    /// Every token has a score, and the highest sum wins.
+    Unigram { vocab: Vec<(String, f64)>, unknown: Option<u32>, byte_fallback: bool },
     /// Anything else.
     Other,
 }
@@ -52,6 +54,13 @@ enum AnyModel {
         #[serde(default)]
         ignore_merges: bool,
     },
+    Unigram {
+        vocab: Vec<(String, f64)>,
+        #[serde(default)]
+        unk_id: Option<u32>,
+        #[serde(default)]
+        byte_fallback: bool,
+    },
     Other(serde::de::IgnoredAny),
 }
 
@@ -65,12 +74,17 @@ enum Merge {
 
 impl From<AnyModel> for Model {
     fn from(model: AnyModel) -> Self {
-        let AnyModel::Bpe { vocab, merges, unk_token, byte_fallback, ignore_merges } = model else { return Self::Other };
         let pair = |merge| match merge {
             Merge::Pair(left, right) => (left, right),
             Merge::Line(line) => line.split_once(' ').map_or_else(|| (line.clone(), String::new()), |(l, r)| (l.into(), r.into())),
         };
-        Self::Bpe { vocab, merges: merges.into_iter().map(pair).collect(), unknown: unk_token, byte_fallback, ignore_merges }
+        match model {
+            AnyModel::Bpe { vocab, merges, unk_token, byte_fallback, ignore_merges } => {
+                Self::Bpe { vocab, merges: merges.into_iter().map(pair).collect(), unknown: unk_token, byte_fallback, ignore_merges }
+            }
+            AnyModel::Unigram { vocab, unk_id, byte_fallback } => Self::Unigram { vocab, unknown: unk_id, byte_fallback },
+            AnyModel::Other(_) => Self::Other,
+        }
     }
 }
 
@@ -83,13 +97,12 @@ impl Parts {
     }
 
     /// The model's own tokens with their ids.
-    pub fn vocab(&self) -> impl Iterator<Item = (&String, &u32)> {
+    pub fn vocab(&self) -> Vec<(&str, u32)> {
         match &self.model {
-            Model::Bpe { vocab, .. } => Some(vocab.iter()),
-            Model::Other => None,
+            Model::Bpe { vocab, .. } => vocab.iter().map(|(token, id)| (token.as_str(), *id)).collect(),
+            Model::Unigram { vocab, .. } => (0..).zip(vocab).map(|(id, (token, _))| (token.as_str(), id)).collect(),
+            Model::Other => Vec::new(),
         }
-        .into_iter()
-        .flatten()
     }
 
     /// The id of a token, added tokens first.
@@ -97,7 +110,7 @@ impl Parts {
         let added = self.added.iter().find(|added| added.content == token).map(|added| added.id);
         added.or_else(|| match &self.model {
             Model::Bpe { vocab, .. } => vocab.get(token).copied(),
-            Model::Other => None,
+            _ => self.vocab().into_iter().find(|own| own.0 == token).map(|own| own.1),
         })
     }
 
@@ -105,6 +118,7 @@ impl Parts {
     pub fn unknown(&self) -> Option<u32> {
         match &self.model {
             Model::Bpe { unknown: Some(token), .. } => self.id(token),
+            Model::Unigram { unknown, .. } => *unknown,
             _ => None,
         }
     }

@@ -2,13 +2,8 @@
 //! what is not known is written in bytes.
 
 use super::parts::{Model, Parts};
-use super::{Kind, Table, first_merges};
+use super::{BLANK, Kind, Table, UNMADE, first_merges, is_byte};
 use crate::model::gguf::{Metadata, Value};
-
-/// What stands for a blank.
-const BLANK: &str = "▁";
-/// Below every merge, for tokens that none makes; as llama.cpp's converter scores added tokens.
-const UNMADE: f32 = -1e6;
 
 /// llama.cpp's model `llama`. It joins any two neighbours that are a token, the highest score first; tokenizer.json has merges instead,
 /// whose rank is such a score turned round.
@@ -50,12 +45,6 @@ pub(super) fn describe(parts: &Parts, table: &mut Table, notes: &mut Vec<String>
         ("tokenizer.ggml.add_space_prefix".into(), Value::Bool(prefix)),
         ("tokenizer.ggml.scores".into(), Value::F32s(scores)),
     ]
-}
-
-/// `<0x0A>`.
-fn is_byte(token: &str) -> bool {
-    let figures = token.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
-    figures.is_some_and(|figures| figures.len() == 2 && u8::from_str_radix(figures, 16).is_ok())
 }
 
 /// Whether a blank is put before a text, and whether that and the writing of blanks is all that is done to it.

@@ -110,3 +110,60 @@ fn blanks_as_the_file_treats_them() {
     assert_eq!(told(json!({"type": "Lowercase"}), space("first")), (true, 1));
     assert_eq!(told(json!(null), json!(null)), (false, 1));
 }
+
+/// A Unigram tokenizer with these steps.
+fn unigram_parts(normalizer: Json, pre_tokenizer: Json, more: Json) -> Parts {
+    let vocab = json!([["<unk>", 0.0], ["<s>", 0.0], ["<0x0A>", 0.0], ["▁", -2.5], ["a", -1.0], ["▁a", -1.25], ["▁▁", -3.0]]);
+    let mut model = json!({"type": "Unigram", "unk_id": 0, "vocab": vocab, "byte_fallback": false});
+    model.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    parts(json!({"normalizer": normalizer, "pre_tokenizer": pre_tokenizer, "model": model,
+        "added_tokens": [{"id": 0, "content": "<unk>", "special": true}, {"id": 1, "content": "<s>", "special": true},
+            {"id": 7, "content": "▁of", "special": false}]}))
+}
+
+#[test]
+fn unigram_s_scores_and_kinds() {
+    let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
+    let both = json!({"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, replace]});
+    for (byte_fallback, normalizer, prefix) in [(false, replace, false), (true, both, true)] {
+        let all = unigram_parts(normalizer, json!(null), json!({"byte_fallback": byte_fallback}));
+        let (mut table, mut notes) = (Table::new(&all, 9), Vec::new());
+        let told = unigram::describe(&all, &mut table, &mut notes).expect("told");
+        let kinds: Vec<i32> = table.tokens.iter().map(|token| token.1 as i32).collect();
+        assert_eq!(kinds, [2, 3, if byte_fallback { 6 } else { 1 }, 1, 1, 1, 1, 4, 5]);
+        assert_eq!(table.tokens[7].0, " of", "looked for in the text as it is");
+        assert_eq!(get(&told, "tokenizer.ggml.model"), &Value::Text("t5".into()));
+        let scores = Value::F32s(vec![0.0, 0.0, 0.0, -2.5, -1.0, -1.25, -3.0, UNMADE, UNMADE]);
+        assert_eq!(get(&told, "tokenizer.ggml.scores"), &scores);
+        assert_eq!(get(&told, "tokenizer.ggml.add_space_prefix"), &Value::Bool(prefix));
+        assert_eq!(get(&told, "tokenizer.ggml.remove_extra_whitespaces"), &Value::Bool(false));
+        assert_eq!((notes.len(), all.unknown(), all.id("a"), all.id("<s>")), (usize::from(byte_fallback), Some(0), Some(4), Some(1)));
+    }
+}
+
+#[test]
+fn unigram_that_llama_cpp_reads_otherwise_is_refused() {
+    let told = |normalizer: Json, pre_tokenizer: Json, more: Json| {
+        let all = unigram_parts(normalizer, pre_tokenizer, more);
+        unigram::describe(&all, &mut Table::new(&all, 8), &mut Vec::new()).map(|_| ())
+    };
+    let space = |scheme: &str, split: bool| json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": split});
+    let prepend = json!({"type": "Prepend", "prepend": "▁"});
+    let (none, same) = (json!(null), json!({}));
+    assert_eq!(told(none.clone(), space("never", false), same.clone()), Ok(()));
+    assert_eq!(told(prepend, space("always", false), same.clone()), Ok(()), "there is a blank already");
+    for (normalizer, pre_tokenizer, more, said) in [
+        (none.clone(), space("always", false), &same, "before a text that has none"),
+        (none.clone(), json!({"type": "Metaspace", "replacement": "▁"}), &same, "before a text that has none"),
+        (none.clone(), space("never", true), &same, "across them"),
+        (none.clone(), none.clone(), &same, "keeps blanks"),
+        (json!({"type": "Precompiled", "precompiled_charsmap": ""}), space("never", false), &same, "step Precompiled"),
+        (json!({"type": "Strip", "strip_right": true}), space("never", false), &same, "step Strip"),
+        (json!({"type": "NFKC"}), space("never", false), &same, "step NFKC"),
+        (none.clone(), space("never", false), &json!({"unk_id": null}), "unk_id"),
+        (none, space("never", false), &json!({"vocab": [["<unk>", -9.0], ["<s>", 0.0], ["a", -1.0]]}), "lowest score"),
+    ] {
+        let error = told(normalizer, pre_tokenizer, more.clone()).expect_err(said);
+        assert!(error.contains(said), "{error}");
+    }
+}
