@@ -64,8 +64,8 @@ pub struct TensorLayout {
     pub shape: Vec<usize>,
 }
 
-/// A number as the text of its shortest exact form: the JSON reader may round the last bit of a plain number, and a resumed run
-/// must compare with the very same loss.
+/// A number as the text of its shortest exact form, which losses have too that JSON cannot write: a resumed run must compare with the very
+/// same one.
 mod exact {
     use super::*;
 
