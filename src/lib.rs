@@ -45,6 +45,7 @@ pub mod kernels;
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod paper;
+mod quoting;
 pub mod random;
 pub mod ranks;
 pub mod train;

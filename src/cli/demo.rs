@@ -8,6 +8,7 @@ use crate::demo::{self, Files, Taught};
 use crate::error::Result;
 use crate::eval::Scores;
 use crate::model::Source;
+use crate::quoting;
 use crate::train::Event;
 use crate::train::config::Method;
 use serde_json::json;
@@ -114,13 +115,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     text.push('\n');
     text.push_str(&table(&lines).lines().map(|l| format!("  {l}\n")).collect::<String>());
-    let out = args.out.display();
+    let [model, adapter, merged] = [files.model(), files.run(Method::Diablo), args.out.join("merged")].map(|path| quoting::path(&path));
     text.push_str(&format!(
-        "\n{:.0} s in all. The losses are drawn in {}.\n\nGo on:\n  diablo generate --model {out}/model --adapter {out}/diablo --prompt '{}'\n  \
-         diablo export --model {out}/model --adapter {out}/diablo --out {out}/merged\n",
+        "\n{:.0} s in all. The losses are drawn in {}.\n\nGo on:\n  diablo generate --model {model} --adapter {adapter} --prompt {}\n  \
+         diablo export --model {model} --adapter {adapter} --out {merged}\n",
         begun.elapsed().as_secs_f64(),
         plot.display(),
-        rows.first().map_or("", |r| &r.prompt),
+        quoting::word(rows.first().map_or("", |r| &r.prompt)),
     ));
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)

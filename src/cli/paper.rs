@@ -8,6 +8,7 @@ use super::progress::{Look, Reporter};
 use crate::device::human_bytes;
 use crate::error::{Error, Result};
 use crate::paper::{self, Asked, BASE_FILE, BUNDLED, Line, PLOT_FILE, Paper, STATE_FILE, results};
+use crate::quoting;
 use crate::train::choice::Choice;
 use crate::train::compare::sibling::rate;
 use crate::train::config::Method;
@@ -80,7 +81,7 @@ pub fn run(mut args: Args) -> Result<ExitCode> {
         output::complain(&format!("warning: {}: {why}", results::called(line.method)));
     }
     if stopped {
-        output::complain(&format!("stopped; go on with: diablo compare --paper --resume --out {}", paper.folder().display()));
+        output::complain(&format!("stopped; go on with: diablo compare --paper --resume --out {}", quoting::path(paper.folder())));
         return Ok(ExitCode::from(interrupt::EXIT_CODE as u8));
     }
     Ok(ExitCode::SUCCESS)

@@ -7,6 +7,7 @@ use super::output;
 use super::progress::{Look, Reporter};
 use super::train_args::TrainArgs;
 use crate::error::{Error, Result};
+use crate::quoting;
 use crate::train::compare::Compared;
 use crate::train::run_folder::CONFIG_FILE;
 use crate::train::sweep::{Asked, PLOT_FILE, STATE_FILE, Sweep};
@@ -89,7 +90,7 @@ pub fn run(mut args: Args) -> Result<ExitCode> {
         output::complain(&format!("warning: {name} came to no end: {why}"));
     }
     if stopped {
-        output::complain(&format!("stopped; go on with: diablo sweep --resume --out {}", sweep.folder().display()));
+        output::complain(&format!("stopped; go on with: diablo sweep --resume --out {}", quoting::path(sweep.folder())));
         return Ok(ExitCode::from(interrupt::EXIT_CODE as u8));
     }
     Ok(ExitCode::SUCCESS)

@@ -7,6 +7,7 @@ use super::progress::{Look, Reporter};
 use super::train_args::TrainArgs;
 use crate::digest::Digest;
 use crate::error::Result;
+use crate::quoting;
 use crate::ranks::{self, Ranks};
 use crate::train::config::Method;
 use crate::train::trainer::options;
@@ -122,9 +123,8 @@ fn bound_to(status: &[u8]) -> &[u8] {
 
 /// The command that shows what was learned.
 fn try_it(run: &RunConfig) -> String {
-    let out = run.out.display();
     match run.method {
-        Method::Full => format!("diablo generate --model {out}/model --prompt '…'"),
-        _ => format!("diablo generate --model {} --adapter {out} --prompt '…'", run.model.display()),
+        Method::Full => format!("diablo generate --model {} --prompt '…'", quoting::path(&run.out.join("model"))),
+        _ => format!("diablo generate --model {} --adapter {} --prompt '…'", quoting::path(&run.model), quoting::path(&run.out)),
     }
 }

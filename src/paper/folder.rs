@@ -13,6 +13,7 @@ use super::{Asked, Paper, results};
 use crate::error::{Error, Result};
 use crate::eval::Share;
 use crate::files::{self, atomic_write_bytes, read_text};
+use crate::quoting;
 use crate::train::event::Event;
 use crate::train::sweep::refuse_changes;
 use crate::train::{RunConfig, names};
@@ -75,7 +76,10 @@ impl Paper {
     pub fn refuse_used(folder: &Path) -> Result<()> {
         let name = folder.display();
         if files::is_file(&folder.join(STATE_FILE)) {
-            let hint = format!("go on with it: diablo compare --paper --resume --out {name}\nor name another folder with --out");
+            let hint = format!(
+                "go on with it: diablo compare --paper --resume --out {}\nor name another folder with --out",
+                quoting::path(folder)
+            );
             return Err(Error::usage(format!("--out {name}: holds a comparison already"), hint));
         }
         if files::is_file(folder) {

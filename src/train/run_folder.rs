@@ -6,6 +6,7 @@ use super::event::Summary;
 use super::metrics::METRICS_FILE;
 use crate::error::{Error, Result};
 use crate::files::{self, Lock, Locked, atomic_write_bytes};
+use crate::quoting;
 use std::path::{Path, PathBuf};
 
 /// The resolved options of the run.
@@ -114,10 +115,7 @@ impl RunFolder {
 }
 
 fn resume_command(out: &Path) -> String {
-    let name = out.display().to_string();
-    let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "/\\._-+=:@,".contains(c));
-    // Double quotes work in every shell people use; what they do not protect is rare in names.
-    if plain { format!("diablo train --resume --out {name}") } else { format!("diablo train --resume --out \"{name}\"") }
+    format!("diablo train --resume --out {}", quoting::path(out))
 }
 
 fn lock(out: &Path) -> Result<Lock> {

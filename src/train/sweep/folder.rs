@@ -5,6 +5,7 @@ use super::points::{self, Axis, Point};
 use crate::error::{Error, Result};
 use crate::files::{self, atomic_write_bytes, read_text};
 use crate::model::ModelConfig;
+use crate::quoting;
 use crate::train::compare::{Facts, export, sibling};
 use crate::train::event::Event;
 use crate::train::{RunConfig, names};
@@ -177,7 +178,7 @@ fn begun(folder: &Path, resume: bool) -> Result<(Option<RunConfig>, BTreeMap<Str
     let name = folder.display();
     match state(folder)? {
         Some(_) if !resume => {
-            let hint = format!("go on with it: diablo sweep --resume --out {name}\nor name another folder with --out");
+            let hint = format!("go on with it: diablo sweep --resume --out {}\nor name another folder with --out", quoting::path(folder));
             Err(Error::usage(format!("--out {name}: holds a sweep already"), hint))
         }
         Some(state) => {
