@@ -19,8 +19,8 @@ use std::process::Stdio;
 const NOT_RUN: [(&str, &str); 15] = [
     ("diablo app", "opens a window"),
     ("diablo demo", "trains for 400 steps; tests/demo.rs runs it"),
-    ("diablo bench", "measures for minutes; tests/cli.rs runs a short one"),
-    ("diablo check", "needs a GPU; tests/cli.rs runs it"),
+    ("diablo bench", "measures for minutes; tests/cli runs a short one"),
+    ("diablo check", "needs a GPU; tests/cli runs it"),
     ("make", "its targets are looked up in the Makefile"),
     ("cargo", "builds; its tests and examples are looked up"),
     ("cd mine && ollama", "another program"),

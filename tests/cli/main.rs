@@ -1,0 +1,11 @@
+//! The command line, as a person uses it.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod endings;
+mod inputs;
+mod place;
+mod results;
+mod usage;
