@@ -54,7 +54,8 @@ web: ## the page: web/dist, for any static host
 serve: ## shows the page on this machine; PORT=8080
 	$(CARGO) run --quiet --manifest-path web/xtask/Cargo.toml -- serve $(PORT)
 
-web-test: web ## the page in a real browser, headless; needs Chromium and Node
+web-test: ## the page in a real browser, headless; needs Chromium and Node
+	$(CARGO) run --quiet --manifest-path web/xtask/Cargo.toml -- build-for-tests
 	@web/tests/run.sh
 
 web-soak: web ## 10,000 steps on the page, with memory at start and end; STEPS=10000

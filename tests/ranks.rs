@@ -253,7 +253,6 @@ fn mpirun(count: usize, options: &[&str], program: &str, args: &[&str]) -> Comma
     // Containers run as root, and see each other's memory only where the system lets them.
     command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
     command.env("OMPI_MCA_btl_vader_single_copy_mechanism", "none").env("OMPI_MCA_mpi_yield_when_idle", "1");
-    command.env("OMPI_MCA_odls_base_sigkill_timeout", "10");
     command.env_remove("DIABLO_DEVICE").stdin(Stdio::null());
     command
 }
@@ -317,10 +316,12 @@ fn mpi_ranks_share_the_software_driver() {
     assert!(apart <= 1e-5, "{apart}");
 }
 
-/// Starts two ranks, and does something to a rank's process once the third step has been reported.
-fn disturbed(program: &str, out: &Path, more: &str, what: &dyn Fn(u32)) -> Ended {
+/// Starts two ranks, and does something to a rank's process once the third step has been reported. What is left of them has `grace`
+/// seconds to end.
+fn disturbed(program: &str, out: &Path, more: &str, grace: &str, what: &dyn Fn(u32)) -> Ended {
     let paths = paths();
     let mut command = mpirun(2, &[], program, &arguments(&paths, out, &format!("--device cpu --steps 100000 --json {more}")));
+    command.env("OMPI_MCA_odls_base_sigkill_timeout", grace);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let third = |line: &String| {
@@ -348,7 +349,7 @@ fn mpi_a_killed_rank_ends_all_and_the_last_checkpoint_goes_on() {
     let Some((program, _alone)) = mpi() else { return };
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    let ended = disturbed(&program, &out, "", &|id| signal("-KILL", *children(id).last().unwrap()));
+    let ended = disturbed(&program, &out, "", "1", &|id| signal("-KILL", *children(id).last().unwrap()));
     assert!(ended.code.is_some_and(|c| c != 0), "{}", ended.said());
     let checkpoints: Vec<_> = std::fs::read_dir(out.join("checkpoints")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(checkpoints.iter().any(|n| n.to_string_lossy().starts_with("step-")), "{checkpoints:?}");
@@ -371,9 +372,9 @@ fn mpi_an_interrupt_saves_on_all_ranks() {
     let Some((program, _alone)) = mpi() else { return };
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    // mpirun asks its ranks to end only after the time that it gives them (above), and reads nothing meanwhile: steps of milliseconds fill
+    // mpirun asks its ranks to end only after the time that it gives them, and reads nothing meanwhile: steps of milliseconds fill
     // the first rank's output long before. What it says last may never be read.
-    let ended = disturbed(&program, &out, "--save-every 100000", &|id| signal("-INT", id));
+    let ended = disturbed(&program, &out, "--save-every 100000", "5", &|id| signal("-INT", id));
     let checkpoints: Vec<_> = std::fs::read_dir(out.join("checkpoints")).unwrap().map(|e| e.unwrap().file_name()).collect();
     let newest = checkpoints.iter().filter_map(|n| n.to_str()?.strip_prefix("step-")?.parse::<usize>().ok()).max().unwrap();
     assert_eq!(losses(&out).len(), newest, "the last step was not saved: {}", ended.said());

@@ -21,9 +21,12 @@ const WEBGPU = [
   "--use-angle=swiftshader",
 ];
 
-/** Serves web/dist; { origin, close }. */
+// The page that is looked at: run.sh names the one that is built for tests.
+const PAGE = process.env.DIABLO_PAGE ?? path.join(here, "../dist");
+
+/** Serves the page; { origin, close }. */
 export async function serve() {
-  const xtask = ["run", "--quiet", "--manifest-path", path.join(here, "../xtask/Cargo.toml"), "--", "serve", "0"];
+  const xtask = ["run", "--quiet", "--manifest-path", path.join(here, "../xtask/Cargo.toml"), "--", "serve", "0", PAGE];
   const server = spawn(process.env.CARGO ?? "cargo", xtask, { stdio: ["ignore", "pipe", "inherit"] });
   const origin = await new Promise((resolve, reject) => {
     let said = "";
