@@ -2,7 +2,7 @@
 
 use super::common_args::{DeviceArgs, word};
 use crate::data::{Columns, DataFile, Format, TrainOn};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Activations;
 use crate::train::blocks::Blocks;
 use crate::train::budget::Budget;
@@ -212,6 +212,14 @@ impl TrainArgs {
     /// `--resume` without `--config` takes the options from the run folder, so `diablo train --resume --out DIR` is enough.
     pub fn into_config(self) -> Result<RunConfig> {
         let stored = self.out.as_ref().filter(|_| self.resume).map(|out| out.join(CONFIG_FILE)).filter(|p| p.is_file());
+        if let (true, None, None, None, Some(out)) = (self.resume, &stored, &self.config, &self.model, &self.out) {
+            let what = format!("there is no run to go on with: no {CONFIG_FILE} is here");
+            return Err(Error::input(
+                out.display().to_string(),
+                what,
+                "name the folder of a run, or say what to train too (--model, --data) and it begins",
+            ));
+        }
         let mut c = match self.config.as_ref().or(stored.as_ref()) {
             Some(path) => RunConfig::from_toml_file(path)?,
             None => RunConfig::default(),
@@ -256,6 +264,7 @@ impl TrainArgs {
 mod tests {
     use super::*;
     use clap::{CommandFactory, Parser};
+    use std::path::Path;
 
     #[derive(Parser)]
     struct Cli {
@@ -326,6 +335,11 @@ mod tests {
         assert_eq!((c.seed, c.resume, c.out.as_path()), (9, true, dir.path()));
         // Without --resume the folder's file is not looked at.
         assert_eq!(config(&format!("--out {}", dir.path().display())).seed, 42);
+        // A kill may leave a folder without it: then the whole command begins the run, and less than that is refused.
+        let none = dir.path().join("none").display().to_string();
+        assert_eq!(config(&format!("--resume --model m --out {none}")).model, Path::new("m"));
+        let e = parse(&format!("--resume --out {none}")).expect("is usage").into_config().expect_err("nothing to go on with");
+        assert!(e.to_string().contains("there is no run to go on with: no run.toml"), "{e}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Causal attention, forward; and what its three kernels share.
 
+use super::product::{Strided, product};
 use super::vector::{Shared, exp, sum, vectorised};
 use super::{attention_step, op, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
@@ -142,55 +143,6 @@ impl Shape {
         let used = || tokens.clone().filter(|t| of(*t)[0] < of(*t)[1]);
         let begin = used().map(|t| of(t)[0]).min().unwrap_or(0) as usize;
         (begin, used().map(|t| of(t)[1]).max().unwrap_or(0) as usize)
-    }
-}
-
-/// out[m, n] (+)= alpha a[m, k] b[k, n] on strided slices.
-pub(super) struct Strided<'a> {
-    pub data: &'a [f32],
-    pub row: usize,
-    pub col: usize,
-}
-
-pub(super) fn product(
-    m: usize,
-    n: usize,
-    k: usize,
-    alpha: f32,
-    a: Strided<'_>,
-    b: Strided<'_>,
-    out: &mut [f32],
-    out_row: usize,
-    add: bool,
-) {
-    if m == 0 || n == 0 {
-        return;
-    }
-    let last = |s: &Strided<'_>, rows: usize, cols: usize| rows.saturating_sub(1) * s.row + cols.saturating_sub(1) * s.col;
-    assert!(k == 0 || (last(&a, m, k) < a.data.len() && last(&b, k, n) < b.data.len() && (m - 1) * out_row + n <= out.len()));
-    // SAFETY: the last entry of each matrix lies inside its slice, as just checked.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            out_row as isize,
-            add,
-            a.data.as_ptr(),
-            a.col as isize,
-            a.row as isize,
-            b.data.as_ptr(),
-            b.col as isize,
-            b.row as isize,
-            1.0,
-            alpha,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! Gradient of attention in the keys and values.
 
-use super::attention::{Attention, SCRATCH, Shape, Strided, TILE, product};
+use super::attention::{Attention, SCRATCH, Shape, TILE};
+use super::product::{Strided, product};
 use super::shader;
 use super::vector::{Shared, exp, vectorised};
 use crate::device::{Access, Call, Kernel, Op, View};

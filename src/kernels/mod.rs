@@ -38,6 +38,7 @@ pub mod matmul_subgroup;
 pub mod matmul_vector;
 pub mod narrow;
 mod norm_cases;
+mod product;
 pub mod rms_norm;
 pub mod rms_norm_grad;
 pub mod rms_norm_weight_grad;

@@ -3,6 +3,7 @@
 use super::{ACCUMULATE, ADD_BIAS, ADD_RESIDUAL, DIAGONAL_K_IS_OUTPUT, DIAGONAL_N_IS_OUTPUT, HALF, Params};
 use crate::device::Call;
 use crate::kernels::Format;
+use crate::kernels::product::{Matrix, product_at};
 use crate::kernels::vector::{Shared, for_chunks, vectorised};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -67,38 +68,19 @@ pub(super) fn run(call: &mut Call<'_>) {
         }
         let a_at = p.a_offset as usize + b_index * p.a_batch as usize + i0 * p.a_row as usize;
         let b_at = p.b_offset as usize + b_index * p.b_batch as usize + j0 * p.b_col as usize;
-        let product = |b: *const f32, b_row: usize, b_col: usize| {
+        let product = |b: Matrix| {
             debug_assert!(rows == 0 || k == 0 || a_at + (rows - 1) * p.a_row as usize + (k - 1) * p.a_col as usize <= a.len());
             assert!(c_at + (rows - 1) * p.c_row as usize + cols <= c_len, "matmul: C outside its view");
             // SAFETY: strides and extents are those of matrices inside the views (checked for C above, for A and B by the plan's
             // builder); tiles of C are disjoint.
             unsafe {
-                gemm::gemm(
-                    rows,
-                    cols,
-                    k,
-                    c.0.add(c_at),
-                    1,
-                    p.c_row as isize,
-                    keep,
-                    a.as_ptr().add(a_at),
-                    p.a_col as isize,
-                    p.a_row as isize,
-                    b,
-                    b_col as isize,
-                    b_row as isize,
-                    1.0,
-                    p.alpha,
-                    false,
-                    false,
-                    false,
-                    gemm::Parallelism::None,
-                );
+                let a = Matrix { first: a.as_ptr().add(a_at), row: p.a_row as usize, col: p.a_col as usize };
+                product_at(rows, cols, k, p.alpha, a, b, c.0.add(c_at), p.c_row as usize, keep);
             }
         };
         if !panels {
             let b: &[f32] = bytemuck::cast_slice(b_words);
-            return product(b[b_at..].as_ptr(), p.b_row as usize, p.b_col as usize);
+            return product(Matrix { first: b[b_at..].as_ptr(), row: p.b_row as usize, col: p.b_col as usize });
         }
         PANEL.with_borrow_mut(|panel| {
             panel.resize(panel.len().max(k * cols), 0.0);
@@ -119,7 +101,8 @@ pub(super) fn run(call: &mut Call<'_>) {
                     }
                 }
             });
-            if along_k { product(panel.as_ptr(), 1, k) } else { product(panel.as_ptr(), cols, 1) }
+            let (row, col) = if along_k { (1, k) } else { (cols, 1) };
+            product(Matrix { first: panel.as_ptr(), row, col });
         });
     };
     let tasks = batch * tiles_m * tiles_n;
