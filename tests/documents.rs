@@ -18,7 +18,7 @@ use std::process::Stdio;
 /// Commands that are not run, by how they begin, and why. Their options are read all the same where they are diablo's.
 const NOT_RUN: [(&str, &str); 15] = [
     ("diablo app", "opens a window"),
-    ("diablo demo", "trains for 400 steps; tests/demo.rs runs it"),
+    ("diablo demo", "trains for 400 steps; tests/runs/demo.rs runs it"),
     ("diablo bench", "measures for minutes; tests/cli runs a short one"),
     ("diablo check", "needs a GPU; tests/cli runs it"),
     ("make", "its targets are looked up in the Makefile"),
@@ -29,8 +29,8 @@ const NOT_RUN: [(&str, &str); 15] = [
     ("apt-get", "installs"),
     ("mpirun", "needs MPI; tests/ranks.rs runs it (make mpi-test)"),
     ("for method in", "a loop of the shell"),
-    ("cd recipe && pip", "installs; tests/recipe.rs runs what follows"),
-    ("python train.py", "another program; tests/recipe.rs runs it"),
+    ("cd recipe && pip", "installs; tests/runs/recipe.rs runs what follows"),
+    ("python train.py", "another program; tests/runs/recipe.rs runs it"),
     ("target/debug/config", "an instrumented build (make fuzz)"),
 ];
 
@@ -167,6 +167,7 @@ fn looked_up(page: &Page, command: &Command) {
         ["cargo", rest @ ..] => {
             for pair in rest.windows(2) {
                 let path = match pair {
+                    ["--test", name] if Path::new(HERE).join("tests").join(name).is_dir() => format!("tests/{name}/main.rs"),
                     ["--test", name] => format!("tests/{name}.rs"),
                     ["--example", name] => format!("examples/{name}.rs"),
                     ["--bench", name] => format!("benches/{name}.rs"),

@@ -8,4 +8,5 @@ mod endings;
 mod inputs;
 mod place;
 mod results;
+mod shells;
 mod usage;

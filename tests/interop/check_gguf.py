@@ -3,7 +3,7 @@
 
 Usage: check_gguf.py WORK_DIR [WORK_DIR ...]
 
-WORK_DIR is what tests/gguf_files made from one base model: `merged/`, base and adapter in f32 as safetensors; the same in `f32/`, `bf16/`, `f16/`,
+WORK_DIR is what tests/gguf made from one base model: `merged/`, base and adapter in f32 as safetensors; the same in `f32/`, `bf16/`, `f16/`,
 `q8_0/` and `q4_0/` as model.gguf; and `expected.json`: {"texts": [TEXT, ...], "ids": [[ID, ...], ...], "prompts": [[ID, ...], ...],
 "logits": [[LOGIT, ...], ...], "types": [NAME, ...]}: what diablo makes of each text, and the logits of what follows each prompt, from the merged model
 in f32. NAMEs are the folders with a model.gguf.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Adapters that other programs write, for tests/adapters.rs to read: peft's LoRA, and DiaBlo as the method's authors keep it.
+"""Adapters that other programs write, for tests/engine/adapters.rs to read: peft's LoRA, and DiaBlo as the method's authors keep it.
 
 Usage: make_adapters.py MODEL_DIR OUT
 

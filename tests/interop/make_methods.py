@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What peft computes when it trains LoRA's variants, for tests/methods.rs.
+"""What peft computes when it trains LoRA's variants, for tests/engine/methods.rs.
 
 Usage: make_methods.py CASE OUT
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What PyTorch computes with tiny checkpoints of a few families, for tests/references.rs.
+"""What PyTorch computes with tiny checkpoints of a few families, for tests/engine/references.rs.
 
 Usage: make_references.py OUT [CASE ...]        (OUT: tests/data)
 

@@ -15,4 +15,6 @@ if [ -z "${DIABLO_PYTHON:-}" ]; then
     DIABLO_PYTHON=$PWD/$venv/bin/python
 fi
 export DIABLO_PYTHON
-exec "${CARGO:-cargo}" test --test interop --test adapters --test methods --test templates --test gguf_elsewhere --test merging --test hub -- --show-output
+cargo=${CARGO:-cargo}
+"$cargo" test --test interop --test hub -- --show-output
+"$cargo" test --test engine --test texts --test gguf --test runs -- adapters:: methods:: templates:: tasks:: elsewhere:: merging:: recipe:: logs:: --show-output

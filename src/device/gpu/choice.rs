@@ -2,7 +2,7 @@
 //!
 //! On a GPU it is measured, once for each class of operations (layout, format, sizes by powers of two), and remembered: for the process,
 //! and natively in a file for the next one, by device, driver and version. All of them add up in the same order, so that the choice
-//! does not change results (`tests/kernels.rs` compares the bits), but for matrix units, whose order is their own: they are tried only where
+//! does not change results (`tests/kernels/twins.rs` compares the bits), but for matrix units, whose order is their own: they are tried only where
 //! a run takes factors in f16.
 
 use super::super::kernel::{Kernel, Needs};

@@ -1,9 +1,7 @@
 //! `diablo export --format recipe`: the run it was written from, by peft and accelerate where they are installed.
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{diablo, json_file, text};
+use crate::common::{diablo, json_file, text};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -63,7 +61,7 @@ fn a_recipe_holds_the_run() {
 
 #[test]
 fn pytorch_has_the_same_losses() {
-    let Some(python) = common::python() else { return };
+    let Some(python) = crate::common::python() else { return };
     if !Command::new(&python).args(["-c", "import accelerate"]).output().is_ok_and(|o| o.status.success()) {
         return println!("skipped: no Python with accelerate");
     }
@@ -82,7 +80,7 @@ fn pytorch_has_the_same_losses() {
         let start = |more: &[&str]| {
             let mut command = Command::new(&python);
             command.args(["train.py"]).args(more).current_dir(&out).env("ACCELERATE_USE_CPU", "1").env("OMP_NUM_THREADS", "1");
-            let ended = common::end(command);
+            let ended = crate::common::end(command);
             assert_eq!(ended.code, Some(0), "{method}: {}", ended.said());
         };
         if i == 0 {

@@ -1,10 +1,9 @@
 //! GGUF files in other programs: where Python with gguf and transformers is found, by those (`interop/check_gguf.py`); and by llama.cpp
 //! itself, where `NODE_LLAMA_CPP` names a folder in which `npm install --ignore-scripts node-llama-cpp` was run (`interop/llama_cpp.mjs`).
 
-mod common;
-mod gguf_files;
-
-use common::{apart, diablo, logits, python, text};
+use crate::common::{apart, diablo, logits, python, text};
+use crate::model_files::{ENCODINGS, MODELS, Work};
+use crate::reader;
 use diablo::adapter::Blend;
 use diablo::data::Tokenizer;
 use diablo::device::Device;
@@ -14,7 +13,6 @@ use diablo::model::gguf::Encoding;
 use diablo::model::{Dtype, Family, ModelConfig, Source, TensorSpec, write_safetensors};
 use diablo::random::Random;
 use diablo::train::gguf;
-use gguf_files::{ENCODINGS, MODELS, Work, reader};
 use serde_json::{Value as Json, json};
 use std::path::Path;
 use std::process::Command;
@@ -416,11 +414,11 @@ fn llama_cpp_tokenises_alike() {
         let lines = ["!\n\n\n  the\n", "a/\nb \n \n\n c", "the\r\nthe\r\n\r\n"].map(str::to_owned);
         sources.push((source, texts(more).into_iter().chain(lines).collect()));
     }
-    if let Some(folder) = common::shared("real/qwen2-tokenizer") {
+    if let Some(folder) = crate::common::shared("real/qwen2-tokenizer") {
         let file = |name: &'static str| (name, std::fs::read_to_string(folder.join(name)).expect(name));
         let files = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"].map(file);
         let more = ["real/gsm8k/test.jsonl", "real/tinyshakespeare/input.txt"].map(|name| {
-            let path = common::shared(name).expect("beside it");
+            let path = crate::common::shared(name).expect("beside it");
             std::fs::read_to_string(path).expect(name).lines().take(100).map(|line| format!("{line}\n")).collect::<String>()
         });
         let said = "<|im_start|>user Hi there<|im_end|> <|im_start|>assistant";

@@ -1,8 +1,6 @@
 //! LoRA's variants against what peft computed (`data/methods`, made by `interop/make_methods.py`): losses, gradient norms, the trained
 //! adapter and its logits, on both executors. The model and its rows are those of `../shared/reference/llama-lora`.
 
-mod common;
-
 use diablo::adapter::files::{Tensor, tensor_list};
 use diablo::adapter::{AdapterFile, Kind};
 use diablo::device::Device;

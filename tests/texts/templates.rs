@@ -5,9 +5,7 @@
 //! found, it is asked again, and real conversations and instructions go through Qwen2's own template too.
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{shared, text};
+use crate::common::{shared, text};
 use diablo::data::{Chat, ChatTemplate, Reading, Rows, Tokenizer, TrainOn, read_rows};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};

@@ -1,9 +1,7 @@
 //! `diablo data` and `diablo chat`, as a person uses them, with the bundled model.
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{Ended, command, diablo, line, losses, shared, text};
+use crate::common::{Ended, command, diablo, line, losses, shared, text};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};

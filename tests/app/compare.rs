@@ -1,11 +1,9 @@
 //! Compare as a person uses it: two runs in a plot and a table, files out of them, and the runs that come next.
 //!
-//! Pictures lie in `tests/snapshots`; `UPDATE_SNAPSHOTS=1 cargo test --test app_compare` makes them again. Look at them before
+//! Pictures lie in `tests/snapshots`; `UPDATE_SNAPSHOTS=1 cargo test --test app compare::` makes them again. Look at them before
 //! keeping them.
 
-mod app_views;
-
-use app_views::{App, go, open, train, wait_for};
+use crate::views::{App, go, open, train, wait_for};
 use diablo::app::View;
 use diablo::app::shared::{Command, RunState};
 use diablo::demo::Files;
@@ -21,7 +19,7 @@ use std::path::Path;
 fn picture(app: &mut App, name: &str) {
     app.remove_cursor();
     app.run_steps(2);
-    app.snapshot_options(name, &app_views::tolerant());
+    app.snapshot_options(name, &crate::views::tolerant());
 }
 
 /// Gives every step of a run the same time, and its losses two decimals, so that a picture of it is the same on every machine: processors
@@ -227,7 +225,7 @@ fn compare_has_its_pictures() {
             click(&mut app, "Tokens");
             app.hover_at(eframe::egui::pos2(720.0, 260.0));
             app.run_steps(3);
-            app.snapshot_options("compare-values-light", &app_views::tolerant());
+            app.snapshot_options("compare-values-light", &crate::views::tolerant());
             click(&mut app, "Sweep…");
             picture(&mut app, "compare-sweep-light");
         }

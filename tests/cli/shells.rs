@@ -1,9 +1,6 @@
 //! What shells and manuals are told: completions, manual pages, the version.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{diablo, line, text};
+use crate::common::{diablo, line, text};
 use std::process::Command;
 
 #[test]

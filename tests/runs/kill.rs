@@ -2,9 +2,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{adapter, command, diablo, losses, shared, text};
+use crate::common::{adapter, command, diablo, losses, shared, text};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;

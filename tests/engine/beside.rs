@@ -1,8 +1,6 @@
 //! Texts written beside each other are token by token those that are written alone, on both executors.
 
-mod common;
-
-use common::{diablo, line, shared, text};
+use crate::common::{diablo, line, shared, text};
 use diablo::data::Tokenizer;
 use diablo::device::Device;
 use diablo::generate::{Continuation, Decoder, Request, Sampler, Sampling};

@@ -1,16 +1,13 @@
 //! GGUF files read back from the format's description, and what the command says. What other programs make of them: gguf_elsewhere.rs.
 
-mod common;
-mod gguf_files;
-
-use common::{diablo, json_file, text};
+use crate::common::{diablo, json_file, text};
+use crate::model_files::{ENCODINGS, MODELS, Work, adapter, folder};
+use crate::reader::{File, read};
 use diablo::adapter::Blend;
 use diablo::data::Vocabulary;
 use diablo::model::gguf::{Encoding, Value};
 use diablo::model::{Family, ModelConfig, Source};
 use diablo::train::gguf;
-use gguf_files::reader::{File, read};
-use gguf_files::{ENCODINGS, MODELS, Work, adapter, folder};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
@@ -287,7 +284,7 @@ fn tinystories_with_scores() {
 /// A released tokenizer whose rule, end tokens and template llama.cpp knows.
 #[test]
 fn qwen2_s_own_tokenizer() {
-    let Some(folder) = common::shared("real/qwen2-tokenizer") else { return };
+    let Some(folder) = crate::common::shared("real/qwen2-tokenizer") else { return };
     let config = ModelConfig::from_dir(&folder).expect("config");
     let mut notes = Vec::new();
     let vocabulary = Vocabulary::of_model(&folder, &config, &mut notes).expect("vocabulary");

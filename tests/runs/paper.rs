@@ -1,11 +1,8 @@
 //! `diablo compare --paper`: rates, budgets, means over seeds, kills.
 #![allow(clippy::unwrap_used)]
 
-mod common;
-mod demo_place;
-
-use common::{command, json_file, line, text};
-use demo_place::{Place, best as lowest};
+use crate::common::{command, json_file, line, text};
+use crate::demo_place::{Place, best as lowest};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Stdio;

@@ -1,16 +1,13 @@
-//! GGUF files of many models, and a reader of them.
+//! GGUF files of many models.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
-pub mod reader;
-
-use crate::common;
+use crate::reader::{File, read};
 use diablo::adapter::{AdapterFile, Blend, Spec, choose, files};
 use diablo::model::gguf::Encoding;
 use diablo::model::{Dtype, ModelConfig, Source};
 use diablo::random::Random;
 use diablo::train::export::write_merged;
 use diablo::train::gguf;
-use reader::{File, read};
 use std::path::{Path, PathBuf};
 
 /// The demo's model and tiny ones of three families, which are in the repository; then from ../shared Llama, Llama 3's rotary scaling,
@@ -33,7 +30,7 @@ pub const ENCODINGS: [Encoding; 5] = [Encoding::F32, Encoding::Bf16, Encoding::F
 
 pub fn folder(model: &str) -> Option<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join(model);
-    if here.is_dir() { Some(here) } else { common::shared(model) }
+    if here.is_dir() { Some(here) } else { crate::common::shared(model) }
 }
 
 /// An adapter with drawn numbers, large enough to be seen.

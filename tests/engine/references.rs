@@ -1,7 +1,5 @@
 //! Every case that PyTorch computed (`../shared/reference`, and `data`, which `interop/make_references.py` makes): logits, losses, gradient norms, greedy tokens, the trained adapter.
 
-mod common;
-
 use diablo::adapter::AdapterFile;
 use diablo::data::{Tokenizer, training_eos};
 use diablo::device::Device;

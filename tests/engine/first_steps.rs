@@ -37,7 +37,7 @@ fn the_page_compares_with_these() {
     assert_eq!((stored.len(), losses.len()), (STEPS, STEPS));
     for (step, (ours, theirs)) in losses.iter().zip(&stored).enumerate() {
         // Other processors add in other orders.
-        let hint = "if the demo changed: DIABLO_WRITE_FIRST_STEPS=1 cargo test --test first_steps";
+        let hint = "if the demo changed: DIABLO_WRITE_FIRST_STEPS=1 cargo test --test engine first_steps::";
         assert!((ours - theirs).abs() <= 1e-4, "step {}: {ours}, stored {theirs}; {hint}", step + 1);
     }
 }

@@ -1,9 +1,7 @@
 //! What GPT-2 has that other families do not: learned positions, which end; layers that files hold turned; two of one name. The numbers
-//! themselves are in tests/references.rs and tests/interop.rs.
+//! themselves are in tests/engine/references.rs and tests/interop.rs.
 
-mod common;
-
-use common::{adapter, diablo, line, losses, text};
+use crate::common::{adapter, diablo, line, losses, text};
 use diablo::adapter::AdapterFile;
 use diablo::device::Device;
 use diablo::generate::Decoder;
@@ -127,7 +125,7 @@ fn runs_go_on_to_the_bit() {
             assert!(adapter(&out) == adapter(&run("whole").out), "{name}");
         }
     }
-    let config = common::json_file(&dir.path().join("diablo-whole"), "adapter_config.json");
+    let config = crate::common::json_file(&dir.path().join("diablo-whole"), "adapter_config.json");
     assert_eq!(config["num_blocks"], serde_json::json!({"c_attn": 8, "attn.c_proj": 2, "mlp.c_proj": 2}));
     assert_eq!(config["target_modules"], serde_json::json!(["c_attn", "attn.c_proj", "mlp.c_proj"]));
 }
@@ -154,7 +152,7 @@ fn names_of_the_bare_decoder() {
     .expect("written");
     let sources = [&model, &bare].map(|folder| Source::open(folder).expect("a model"));
     let prompts = [vec![5, 99, 200, 31], vec![7; 70]].map(|ids| ids[..ids.len().min(60)].to_vec());
-    assert_eq!(common::logits(&sources[0], None, &prompts), common::logits(&sources[1], None, &prompts));
+    assert_eq!(crate::common::logits(&sources[0], None, &prompts), crate::common::logits(&sources[1], None, &prompts));
 
     let out = dir.path().join("run");
     steps(RunConfig { model: bare.clone(), ..config(&out, Method::Lora) });
@@ -201,11 +199,11 @@ fn weights_in_fewer_bits() {
     let prompts = [vec![72u32, 101, 108, 108, 111, 32, 84]];
     let logits = |weights: Option<diablo::kernels::Format>| {
         let source = Source::open(&model).expect("a model").held_in(weights);
-        common::logits(&source, None, &prompts)
+        crate::common::logits(&source, None, &prompts)
     };
     let exact = logits(None);
     for (format, most) in [(diablo::kernels::Format::Int8, 0.05), (diablo::kernels::Format::Nf4, 0.5)] {
-        let off = common::apart(&logits(Some(format)), &exact);
+        let off = crate::common::apart(&logits(Some(format)), &exact);
         println!("  {format:?}: logits {off:.1e} of the largest apart");
         assert!(off > 0.0 && off < most, "{format:?}: {off}");
     }

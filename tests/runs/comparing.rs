@@ -1,11 +1,8 @@
 //! Several runs: `diablo compare`, and `diablo sweep` with kills, interrupts and runs that go wrong.
 #![allow(clippy::unwrap_used)]
 
-mod common;
-mod demo_place;
-
-use common::{adapter, command, diablo, json_file, line, losses, text};
-use demo_place::{Place, best};
+use crate::common::{adapter, command, diablo, json_file, line, losses, text};
+use crate::demo_place::{Place, best};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Stdio;

@@ -1,8 +1,6 @@
 //! Several adapters merged into one base: against plain sums from the files, and as a person says it.
 
-mod common;
-
-use common::{apart, diablo, json_file, logits, text};
+use crate::common::{apart, diablo, json_file, logits, text};
 use diablo::adapter::{AdapterFile, Spec, choose, files};
 use diablo::data::Tokenizer;
 use diablo::model::{ModelConfig, Source};

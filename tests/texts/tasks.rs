@@ -1,8 +1,6 @@
 //! `diablo eval --task`: likelihoods against sums of the decoder's own logits and against transformers, choices, final numbers, intervals.
 
-mod common;
-
-use common::{command, diablo, end, python, text};
+use crate::common::{command, diablo, end, python, text};
 use diablo::adapter::AdapterFile;
 use diablo::data::Tokenizer;
 use diablo::device::Device;
@@ -132,7 +130,7 @@ fn check(_: &str, device: &str) {
     assert_eq!(bytes, lengths);
 }
 
-on_both!(likelihoods_are_the_decoders: "demo");
+crate::on_both!(likelihoods_are_the_decoders: "demo");
 
 #[test]
 fn likelihoods_are_transformers() {
@@ -247,7 +245,7 @@ fn final_numbers_of_a_model_that_learned_them() {
 
 #[test]
 fn every_row_of_gsm8k_has_its_number() {
-    let Some(file) = common::shared("real/gsm8k/test.jsonl") else { return };
+    let Some(file) = crate::common::shared("real/gsm8k/test.jsonl") else { return };
     let rows = std::fs::read_to_string(file).expect("rows");
     for line in rows.lines() {
         let row: Value = serde_json::from_str(line).expect("a row");
@@ -299,7 +297,7 @@ fn a_begin_token_stands_before_the_question() {
         let path = entry.expect("a file").path();
         std::fs::copy(&path, model.join(path.file_name().expect("a name"))).expect("a copy");
     }
-    let mut tokenizer = common::json_file(&model, "tokenizer.json");
+    let mut tokenizer = crate::common::json_file(&model, "tokenizer.json");
     let (token, id) = (tokenizer["added_tokens"][0]["content"].clone(), tokenizer["added_tokens"][0]["id"].clone());
     let (special, sequence) = (json!({"SpecialToken": {"id": token, "type_id": 0}}), json!({"Sequence": {"id": "A", "type_id": 0}}));
     let name = token.as_str().expect("a token").to_owned();

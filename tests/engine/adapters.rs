@@ -1,8 +1,6 @@
 //! Adapters that other programs wrote, read: peft's LoRA, and DiaBlo as the method's authors keep it (`interop/make_adapters.py`).
 
-mod common;
-
-use common::{apart, json_file, logits, python, shared};
+use crate::common::{apart, json_file, logits, python, shared};
 use diablo::adapter::AdapterFile;
 use diablo::model::Source;
 use diablo::train::config::Method;

@@ -1,11 +1,9 @@
 //! Talk as a person uses it: the demo's model and adapters answer the same words beside each other.
 //!
-//! Pictures lie in `tests/snapshots`; `UPDATE_SNAPSHOTS=1 cargo test --test app_talk` makes them again. Look at them before
+//! Pictures lie in `tests/snapshots`; `UPDATE_SNAPSHOTS=1 cargo test --test app talk::` makes them again. Look at them before
 //! keeping them.
 
-mod app_views;
-
-use app_views::{App, go, open, train, wait, wait_for};
+use crate::views::{App, go, open, train, wait, wait_for};
 use diablo::adapter::AdapterFile;
 use diablo::app::View;
 use diablo::data::{Tokenizer, stop_ids};
@@ -174,7 +172,7 @@ fn talk_has_its_pictures() {
         // How fast it is differs from machine to machine. A mask holds for the frame that is there.
         let speeds: Vec<_> = app.query_all_by_label_contains("tokens/s").map(|node| node.rect()).collect();
         speeds.into_iter().for_each(|rect| app.mask(rect.with_max_x(rect.left() + 220.0)));
-        app.snapshot_options(format!("talk-answers-{name}"), &app_views::tolerant());
+        app.snapshot_options(format!("talk-answers-{name}"), &crate::views::tolerant());
         results.extend_harness(&mut app);
     }
 }

@@ -1,9 +1,7 @@
 //! `--log tensorboard,csv`: what is in the files, read without the library and by TensorBoard itself.
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::{command, line, text};
+use crate::common::{command, line, text};
 use diablo::demo::Files;
 use serde_json::Value;
 use std::collections::BTreeMap;

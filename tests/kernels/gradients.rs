@@ -1,5 +1,5 @@
 //! Every backward kernel, on the CPU executor, against central differences of a forward pass in f64.
-//! The GPU's shaders equal these twins (tests/kernels.rs).
+//! The GPU's shaders equal these twins (tests/kernels/twins.rs).
 
 use diablo::device::{Device, Op, View};
 use diablo::kernels::activate_grad::activate_grad;

@@ -1,6 +1,6 @@
 //! The app as a person uses it, drawn without a window by a software driver: clicks through its pages, and a picture of each.
 //!
-//! Pictures lie in `tests/snapshots`; `UPDATE_SNAPSHOTS=1 cargo test --test app` makes them again. Look at them before keeping them.
+//! Pictures lie in `tests/snapshots`; `UPDATE_SNAPSHOTS=1 cargo test --test app pages::` makes them again. Look at them before keeping them.
 
 use diablo::adapter::Blend;
 use diablo::app::shared::{Machine, MachineDevice, Spot};
@@ -257,7 +257,7 @@ fn errors_stand_where_they_arise_and_say_what_to_do() {
     open_demo(&mut app);
     app.state_mut().shared.open_data(&ctx, "Cargo.toml");
     wait(&mut app, "the text", |app| app.shared.rows.value.is_some() || app.shared.rows.error.is_some());
-    app.state_mut().shared.open_data(&ctx, "tests/reference_certainty.json");
+    app.state_mut().shared.open_data(&ctx, "tests/engine/reference_certainty.json");
     wait(&mut app, "the refusal", |app| app.shared.rows.error.is_some());
     go(&mut app, View::Data);
     assert!(label(&app, "Error: "));
