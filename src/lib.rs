@@ -25,6 +25,7 @@
 //! ARCHITECTURE.md in the repository is the map: what lies on which floor, and why.
 
 pub mod adapter;
+#[cfg(feature = "app")]
 pub mod app;
 pub mod bench;
 pub mod check;

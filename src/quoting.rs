@@ -21,7 +21,8 @@ pub fn word(text: &str) -> String {
     }
 }
 
-/// A text as a string of Python.
+/// A text as a string of Python, in lines that the window shows.
+#[cfg(any(test, feature = "app"))]
 pub fn python(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');

@@ -107,7 +107,7 @@ pub fn main() -> ExitCode {
     explain_panics();
     let alone = std::env::args_os().len() <= 1;
     // Started by a click, or by a person who wants to see what it is: the window, where there can be one.
-    if alone && !crate::app::platform::has_display() {
+    if alone && !app::can_open() {
         let _ = Cli::command().print_help();
         return ExitCode::SUCCESS;
     }
@@ -203,7 +203,7 @@ fn version() -> String {
 }
 
 fn features() -> String {
-    let built = [("mpi", cfg!(feature = "mpi")), ("parquet", cfg!(feature = "parquet"))];
+    let built = [("app", cfg!(feature = "app")), ("mpi", cfg!(feature = "mpi")), ("parquet", cfg!(feature = "parquet"))];
     let names: Vec<&str> = built.iter().filter(|(_, here)| *here).map(|(name, _)| *name).collect();
     if names.is_empty() { "none".into() } else { names.join(", ") }
 }

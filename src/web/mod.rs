@@ -13,11 +13,9 @@ pub mod tar;
 
 #[cfg(target_arch = "wasm32")]
 mod line;
-#[cfg(target_arch = "wasm32")]
-#[cfg_attr(target_feature = "atomics", allow(dead_code))]
+#[cfg(all(target_arch = "wasm32", feature = "app"))]
 pub mod outside;
-// Threads are for the worker: its program goes without the app.
-#[cfg(all(target_arch = "wasm32", not(target_feature = "atomics")))]
+#[cfg(all(target_arch = "wasm32", feature = "app"))]
 pub mod page;
 #[cfg(target_arch = "wasm32")]
 mod picked;

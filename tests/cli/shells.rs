@@ -59,13 +59,10 @@ fn every_command_has_a_manual_page() {
 #[test]
 fn the_version_says_what_this_is() {
     let out = diablo(&["--version"]).good();
-    let feature = match (cfg!(feature = "mpi"), cfg!(feature = "parquet")) {
-        (true, true) => "features  mpi, parquet",
-        (true, false) => "features  mpi",
-        (false, true) => "features  parquet",
-        (false, false) => "features  none",
-    };
-    for part in [env!("CARGO_PKG_VERSION"), "target", std::env::consts::ARCH, feature, "backends", "cpu", "wgpu      30."] {
+    let built = [("app", cfg!(feature = "app")), ("mpi", cfg!(feature = "mpi")), ("parquet", cfg!(feature = "parquet"))];
+    let built: Vec<&str> = built.iter().filter(|(_, here)| *here).map(|(name, _)| *name).collect();
+    let feature = format!("features  {}", if built.is_empty() { "none".into() } else { built.join(", ") });
+    for part in [env!("CARGO_PKG_VERSION"), "target", std::env::consts::ARCH, &feature, "backends", "cpu", "wgpu      30."] {
         assert!(out.contains(part), "{part}: {out}");
     }
     assert_eq!(diablo(&["-V"]).good().trim(), concat!("diablo ", env!("CARGO_PKG_VERSION")));

@@ -160,7 +160,8 @@ fn compile(root: &Path, profile: &str, threads: bool) -> Result<PathBuf> {
     if threads {
         // The standard library that comes with the target knows no threads.
         target_folder.push("wasm-threads");
-        command.args(["-Zbuild-std=std,panic_abort", "--target-dir"]).arg(&target_folder);
+        // A worker draws nothing.
+        command.args(["--no-default-features", "-Zbuild-std=std,panic_abort", "--target-dir"]).arg(&target_folder);
         command.env("CARGO_ENCODED_RUSTFLAGS", THREADS_FLAGS.join("\x1f"));
     } else {
         command.args(more.split_whitespace());
