@@ -71,6 +71,13 @@ pub struct Files {
 }
 
 impl Files {
+    /// The demo that lies in a folder, where each of its files is there to the last byte.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn find(folder: &Path) -> Option<Self> {
+        let whole = BUNDLED.iter().all(|(name, bytes)| files::read(&folder.join(name)).is_ok_and(|there| there == *bytes));
+        whole.then(|| Self { folder: folder.into() })
+    }
+
     /// Writes the bundled files into a folder. Runs of an earlier demo there are removed.
     ///
     /// # Errors
@@ -270,7 +277,13 @@ mod tests {
                 writer.join().expect("no panic").expect("writes");
             }
         });
-        assert!(is_finished(&folder) && is_begun(&folder));
+        assert!(is_finished(&folder) && is_begun(&folder) && Files::find(&folder).is_some());
+        // As long as before, and not the same.
+        let (name, bytes) = BUNDLED[1];
+        let mut changed = bytes.to_vec();
+        *changed.last_mut().expect("weights") ^= 1;
+        std::fs::write(folder.join(name), changed).expect("writes");
+        assert!(Files::find(&folder).is_none());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{APP_ID, Ask};
 use crate::app::jobs::Job;
 use crate::app::shared::Machine;
-use crate::demo::{BUNDLED, Files};
+use crate::demo::Files;
 use crate::error::{Error, Result};
 use eframe::egui;
 use std::path::{Path, PathBuf};
@@ -45,8 +45,7 @@ pub fn data_folder() -> PathBuf {
 /// Where the folder cannot be written.
 pub fn demo_files(home: &Path) -> Result<Files> {
     let folder = home.join("demo");
-    let whole = BUNDLED.iter().all(|(name, bytes)| std::fs::metadata(folder.join(name)).is_ok_and(|m| m.len() == bytes.len() as u64));
-    if whole { Ok(Files { folder }) } else { Files::write(&folder) }
+    Files::find(&folder).map_or_else(|| Files::write(&folder), Ok)
 }
 
 /// Whether it is known if the demo's files can be had: at once.
