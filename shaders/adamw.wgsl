@@ -22,16 +22,22 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let i = flat_index(workgroup, workgroups, thread);
     let scale = metrics[2];
-    if i >= params.count || scale < 0.0 {
+    if scale < 0.0 {
         return;
     }
     let lr = params.rate * inputs[2];
-    let g = gradients[i] * scale;
-    let m = params.beta1 * first[i] + (1.0 - params.beta1) * g;
-    let v = params.beta2 * second[i] + (1.0 - params.beta2) * g * g;
-    first[i] = m;
-    second[i] = v;
-    values[i] = values[i] * (1.0 - lr * params.weight_decay) - lr / inputs[3] * m / (sqrt(v) / inputs[4] + params.eps);
+    let keep = 1.0 - lr * params.weight_decay;
+    let rate = lr / inputs[3];
+    let c2 = inputs[4];
+    // Four numbers a thread, 256 apart: a thread costs a processor as much as a number does.
+    let begin = flat_index(workgroup, workgroups, 0u) * 4u + thread;
+    for (var i = begin; i < min(begin + 1024u, params.count); i += 256u) {
+        let g = gradients[i] * scale;
+        let m = params.beta1 * first[i] + (1.0 - params.beta1) * g;
+        let v = params.beta2 * second[i] + (1.0 - params.beta2) * g * g;
+        first[i] = m;
+        second[i] = v;
+        values[i] = values[i] * keep - rate * m / (sqrt(v) / c2 + params.eps);
+    }
 }

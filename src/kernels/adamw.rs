@@ -45,7 +45,7 @@ pub struct AdamW {
 pub fn adamw(step: View, metrics: View, gradients: View, values: View, first: View, second: View, count: usize, by: AdamW) -> Op {
     let params =
         Params { count: count as u32, beta1: by.beta1, beta2: by.beta2, eps: by.eps, weight_decay: by.weight_decay, rate: by.rate };
-    op(&KERNEL, vec![step, metrics, gradients, values, first, second], params, grid256(count), 14 * count)
+    op(&KERNEL, vec![step, metrics, gradients, values, first, second], params, grid256(count.div_ceil(4)), 14 * count)
 }
 
 fn run(call: &mut Call<'_>) {

@@ -16,7 +16,7 @@ struct Params {
 
 /// `x[i] = value` for `count` numbers.
 pub fn fill(x: View, count: usize, value: f32) -> Op {
-    op(&KERNEL, vec![x], Params { count: count as u32, value }, grid256(count), count)
+    op(&KERNEL, vec![x], Params { count: count as u32, value }, grid256(count.div_ceil(8)), count)
 }
 
 fn run(call: &mut Call<'_>) {

@@ -267,7 +267,7 @@ fn params_of(op: &Op) -> Params {
 fn others(op: &Op) -> Vec<Op> {
     let p = params_of(op);
     let by = |kernel, rows, cols| Op { kernel, grid: tiles(&p, rows, cols), ..op.clone() };
-    let mut others = vec![by(&WIDE, 128, 128), by(&matmul_subgroup::KERNEL, 64, 16)];
+    let mut others = vec![by(&WIDE, 128, 128), by(&matmul_subgroup::KERNEL, 64, 32)];
     if is_half(op) {
         others.push(by(&matmul_cooperative::KERNEL, 128, 128));
     }

@@ -79,21 +79,23 @@ fn a_wrong_number_is_noticed() {
 }
 
 /// Kernel, text of its shader, what stands there instead.
-const FAULTS: [(&str, &str, &str); 44] = [
+const FAULTS: [(&str, &str, &str); 47] = [
     ("weight_norm", "params.first_row + row", "row"),
     ("scale_columns", "m[o] / norms[o]", "m[o]"),
     ("magnitude_grad", "sum / norms[o]", "sum"),
     ("narrow", " + ((bits >> 16u) & 1u)", ""),
     ("widen", "i / 2u", "(i + 1u) / 2u"),
     ("fill", "params.value;", "params.value * 1.001;"),
+    ("widen", "flat_index(workgroup, workgroups, thread)", "workgroup.x * 256u + thread"),
+    ("fill", "begin + 2048u", "begin + 1792u"),
     ("matmul", "params.first_output + col", "col"),
     ("matmul", "params.first_output + k", "k"),
     ("matmul", "return min(whole,", "return max(whole,"),
     ("matmul", "k0 += TILE_K", "k0 += TILE_K + 1u"),
-    ("matmul_subgroup", "row0 + 8u + lane", "row0 + lane"),
+    ("matmul_subgroup", "row_at(batch, row + 8u, m)", "row_at(batch, row, m)"),
     ("matmul", "factors(four)", "four"),
     ("matmul", "round(x * 16777216.0) / 16777216.0", "x"),
-    ("matmul_subgroup", "right = factor(right);", ""),
+    ("matmul_subgroup", "b_row = four_factors(b_row);", ""),
     ("clip", "scale * unscale", "scale"),
     ("matmul_vector", "k += 16u", "k += 17u"),
     ("matmul_wide", "vec4f(), factors(four), k0 + at_a.y < k", "factors(four), factors(four), true"),
@@ -121,7 +123,8 @@ const FAULTS: [(&str, &str, &str); 44] = [
     ("columns", "params.y_first + column", "column"),
     // A diverged run would look well.
     ("cross_entropy", "return x;", ""),
-    ("adamw", "|| scale < 0.0", ""),
+    ("adamw", "if scale < 0.0 {", "if false {"),
+    ("adamw", "begin + 1024u", "begin + 768u"),
     ("clip", "finite(total)", "true"),
     ("sum_squares", "params.first + workgroup.x", "workgroup.x"),
     ("dropout", "hash(params.salt)", "params.salt"),

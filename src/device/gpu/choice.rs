@@ -74,10 +74,6 @@ impl Gpu {
             if kernel.needs == Needs::Matrices && !self.agrees(op, &candidate).await.unwrap_or(false) {
                 continue;
             }
-            // What is experimental has to give the same first; a shader that is refused is no reason to stop.
-            if kernel.needs == Needs::Matrices && !self.agrees(op, &candidate).await.unwrap_or(false) {
-                continue;
-            }
             let seconds = self.measured(candidate).await?;
             if seconds < best.0 {
                 best = (seconds, kernel);
