@@ -45,8 +45,11 @@ pub(super) fn run(call: &mut Call<'_>) {
     let has_diagonal = p.flags & (DIAGONAL_N_IS_OUTPUT | DIAGONAL_K_IS_OUTPUT) != 0;
     let panels = format != Format::F32 || has_diagonal || half;
     let tile_n = if panels { (PANEL_NUMBERS / k.max(1)).clamp(16, 512) / 16 * 16 } else { 256 }.min(n).max(1);
-    let tile_m = (TASK / (tile_n * k).max(1)).next_multiple_of(32).max(256).min(m).max(1);
-    let (tiles_m, tiles_n) = (m.div_ceil(tile_m), n.div_ceil(tile_n));
+    let tiles_n = n.div_ceil(tile_n);
+    // A panel is made once where the columns alone are tiles enough for all threads.
+    let whole_columns = panels && batch * tiles_n >= 3 * rayon::current_num_threads();
+    let tile_m = if whole_columns { m } else { (TASK / (tile_n * k).max(1)).next_multiple_of(32).max(256).min(m) }.max(1);
+    let tiles_m = m.div_ceil(tile_m);
     let tile = |index: usize| {
         let (b_index, rest) = (index / (tiles_m * tiles_n), index % (tiles_m * tiles_n));
         let (i0, j0) = (rest / tiles_n * tile_m, rest % tiles_n * tile_n);
