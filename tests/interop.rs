@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{apart, json_file, logits, python};
+use common::{apart, json_file, logits, python, shared};
 use diablo::adapter::{AdapterFile, Kind};
 use diablo::data::Tokenizer;
 use diablo::model::{Checkpoint, Dtype, SafetensorsFile, Source, TensorSpec, TensorView, write_safetensors};
@@ -34,15 +34,6 @@ const DATA: &str = "reference/llama-lora/train.jsonl";
 
 const TEXTS: [&str; 3] =
     ["Each of 8 friends gives Ada 22 apples. How many is that?\n", "Once upon a time", "Hugo has 8 books and buys 25 more."];
-
-fn shared() -> Option<PathBuf> {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
-    if path.is_dir() {
-        return Some(path.to_path_buf());
-    }
-    println!("skipped: no ../shared");
-    None
-}
 
 /// A run of every method, by folder. `two`: layers that one of them is bounded to.
 fn runs(two: &[&str]) -> Vec<(&'static str, RunConfig)> {
@@ -345,7 +336,7 @@ fn check_full(work: &Work) {
 }
 
 fn check(model: &str) {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("") else { return };
     println!("{model}");
     let work = Work::make(&shared, model);
     let untrained = logits(&work.base, None, &work.prompts);
@@ -406,7 +397,7 @@ fn gpt2_with_transposed_layers() {
 /// A base in several files, its names without `model.` in front, merges to the same numbers.
 #[test]
 fn base_in_shards() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("") else { return };
     let dir = tempfile::tempdir().expect("a folder");
     let whole = Source::open(&shared.join(MODELS[0])).expect("model");
     let sharded = dir.path().join("sharded");
@@ -463,7 +454,7 @@ fn check_exports<'a>(python: &str, works: impl Iterator<Item = &'a Work>) {
 
 #[test]
 fn transformers_and_peft_agree() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("") else { return };
     let Some(python) = python() else { return };
     let works: Vec<(&str, Work)> = MODELS.iter().map(|model| (*model, Work::make(&shared, model))).collect();
     check_exports(&python, works.iter().map(|(_, work)| work));
@@ -481,7 +472,7 @@ fn transformers_and_peft_agree() {
 /// LoRA's variants: peft gets the same logits from what is written, beside the base as it was; so do merged weights.
 #[test]
 fn variants_of_lora_through_peft() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("") else { return };
     let (_, lora) = runs(&["q_proj", "v_proj"]).swap_remove(3);
     let variants = vec![
         ("dora", RunConfig { dora: true, ..lora.clone() }),

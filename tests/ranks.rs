@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Ended, adapter, end, losses, text};
+use common::{Ended, adapter, demo, end, losses, text};
 use diablo::ranks::{Here, Ranks};
 use diablo::train::blocks::Blocks;
 use diablo::train::config::Method;
@@ -96,14 +96,10 @@ impl Ranks for Thread {
     }
 }
 
-fn asset(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo").join(name)
-}
-
 fn base(out: &Path) -> RunConfig {
     RunConfig {
-        model: asset("model"),
-        data: asset("train.jsonl").into(),
+        model: demo("model"),
+        data: demo("train.jsonl").into(),
         out: out.to_path_buf(),
         blocks: Some(Blocks::One(8)),
         steps: Some(8),
@@ -112,7 +108,7 @@ fn base(out: &Path) -> RunConfig {
         seq_len: 48,
         lr: Some(1e-3),
         adapter_dropout: 0.1,
-        eval_data: Some(asset("held-out.jsonl")),
+        eval_data: Some(demo("held-out.jsonl")),
         eval_every: Some(4),
         save_every: Some(3),
         device: "cpu".into(),
@@ -271,7 +267,7 @@ fn arguments<'a>(paths: &'a [PathBuf; 3], out: &'a Path, more: &'a str) -> Vec<&
 }
 
 fn paths() -> [PathBuf; 3] {
-    [asset("model"), asset("train.jsonl"), asset("held-out.jsonl")]
+    [demo("model"), demo("train.jsonl"), demo("held-out.jsonl")]
 }
 
 #[test]

@@ -5,6 +5,7 @@ use diablo::adapter::AdapterFile;
 use diablo::device::Device;
 use diablo::generate::Decoder;
 use diablo::model::Source;
+use diablo::train::{RunConfig, Trainer};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,6 +18,23 @@ pub fn shared(name: &str) -> Option<PathBuf> {
     }
     println!("skipped: no ../shared");
     None
+}
+
+/// A file of the demo.
+pub fn demo(name: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo")).join(name)
+}
+
+/// A run that is asked to stop after three of its steps.
+pub fn interrupted(run: RunConfig) {
+    let steps = run.steps.expect("steps");
+    let count = std::cell::Cell::new(0);
+    let stop = || {
+        count.set(count.get() + 1);
+        count.get() > 3
+    };
+    let outcome = Trainer::prepare(run, &mut |_| ()).expect("a run").run(&mut |_| (), &stop).expect("runs");
+    assert!(outcome.interrupted && outcome.steps < steps);
 }
 
 /// A path as an argument.

@@ -1,6 +1,7 @@
 //! DiaBlo with everything it can be told at once: N by module, padded blocks, dropout, frozen weights in fewer bits. Whole models, so that
 //! every product that the blocks ride in, or stand beside, is one of a run's own.
 
+use crate::common::demo;
 use diablo::adapter::files::{Tensor, tensor_list};
 use diablo::adapter::{AdapterFile, Kind};
 use diablo::kernels::Format;
@@ -11,17 +12,16 @@ use diablo::train::config::WeightsFormat;
 use diablo::train::export::write_model;
 use diablo::train::schedule::ScheduleKind;
 use diablo::train::{Event, RunConfig, Trainer, resolve};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const BITS: [Option<WeightsFormat>; 3] = [None, Some(WeightsFormat::Int8), Some(WeightsFormat::Nf4)];
 
 /// The bundled model; N divides q_proj and most others, and neither side of down_proj.
 fn config(out: PathBuf, weights: Option<WeightsFormat>, dropout: f64) -> RunConfig {
-    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
     let blocks: Blocks = "q_proj=8,down_proj=30,default=16".parse().expect("blocks");
     RunConfig {
-        model: demo.join("model"),
-        data: demo.join("train.jsonl").into(),
+        model: demo("model"),
+        data: demo("train.jsonl").into(),
         out,
         blocks: Some(blocks),
         pad_blocks: true,

@@ -1,6 +1,7 @@
 //! LoRA's variants against what peft computed (`data/methods`, made by `interop/make_methods.py`): losses, gradient norms, the trained
 //! adapter and its logits, on both executors. The model and its rows are those of `../shared/reference/llama-lora`.
 
+use crate::common::{interrupted, shared};
 use diablo::adapter::files::{Tensor, tensor_list};
 use diablo::adapter::{AdapterFile, Kind};
 use diablo::device::Device;
@@ -13,14 +14,7 @@ use diablo::train::{Event, RunConfig, Trainer, resolve};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-fn base() -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/reference/llama-lora");
-    if path.is_dir() {
-        return Some(path);
-    }
-    println!("skipped: no ../shared");
-    None
-}
+const BASE: &str = "reference/llama-lora";
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).expect("a file")).expect("JSON")
@@ -65,7 +59,7 @@ fn deltas(adapter: &AdapterFile, source: &Source) -> Vec<f64> {
 }
 
 fn check(name: &str, device_name: &str) {
-    let Some(base) = base() else { return };
+    let Some(base) = shared(BASE) else { return };
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/methods").join(name);
     let device = Device::open(device_name).expect("device");
     println!("{name} on {}", device.name());
@@ -184,7 +178,7 @@ fn with_lengths(base: &Path, run: &RunConfig, source: &Source, at: &Path) -> Pat
 /// DoRA's lengths start as the weights' own, so that the first loss is the base's.
 #[test]
 fn variants_start_at_the_base() {
-    let Some(base) = base() else { return };
+    let Some(base) = shared(BASE) else { return };
     let dir = tempfile::tempdir().expect("a folder");
     let first = |name: &str, run: RunConfig| {
         let run = RunConfig {
@@ -226,7 +220,7 @@ fn variants_start_at_the_base() {
 /// A run that was stopped and goes on ends with the same bytes: PiSSA's start is found again.
 #[test]
 fn variants_resume_to_the_bit() {
-    let Some(base) = base() else { return };
+    let Some(base) = shared(BASE) else { return };
     let dir = tempfile::tempdir().expect("a folder");
     for (name, more) in [
         ("pissa", RunConfig { init: Init::Pissa, ..RunConfig::default() }),
@@ -246,13 +240,7 @@ fn variants_resume_to_the_bit() {
             ..more.clone()
         };
         Trainer::prepare(run("whole"), &mut |_| ()).expect("a run").run(&mut |_| (), &|| false).expect("runs");
-        let count = std::cell::Cell::new(0);
-        let stop = || {
-            count.set(count.get() + 1);
-            count.get() > 3
-        };
-        let outcome = Trainer::prepare(run("parts"), &mut |_| ()).expect("a run").run(&mut |_| (), &stop).expect("runs");
-        assert!(outcome.interrupted && outcome.steps < 6);
+        interrupted(run("parts"));
         let rest = RunConfig { resume: true, ..run("parts") };
         Trainer::prepare(rest, &mut |_| ()).expect("goes on").run(&mut |_| (), &|| false).expect("runs");
         let bytes = |folder: &str| std::fs::read(run(folder).out.join("adapter_model.safetensors")).expect("an adapter");

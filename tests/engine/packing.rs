@@ -1,8 +1,8 @@
 //! Rows packed into one sequence train as rows of their own do.
 
+use crate::common::demo;
 use diablo::train::blocks::Blocks;
 use diablo::train::{Event, RunConfig, Trainer};
-use std::path::Path;
 
 const ROWS: usize = 12;
 
@@ -20,13 +20,12 @@ fn numbers(run: RunConfig) -> (Vec<f64>, Vec<[f64; 2]>) {
 }
 
 fn packed_rows_train_as_rows_do(device: &str) {
-    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("rows.jsonl");
-    let rows = std::fs::read_to_string(demo.join("train.jsonl")).expect("rows");
+    let rows = std::fs::read_to_string(demo("train.jsonl")).expect("rows");
     std::fs::write(&data, rows.lines().take(ROWS).collect::<Vec<_>>().join("\n")).expect("written");
     let run = |packing: bool| RunConfig {
-        model: demo.join("model"),
+        model: demo("model"),
         data: data.clone().into(),
         out: folder.path().join(if packing { "packed" } else { "apart" }),
         blocks: Some(Blocks::One(8)),
@@ -36,7 +35,7 @@ fn packed_rows_train_as_rows_do(device: &str) {
         seq_len: 250,
         steps: Some(4),
         no_shuffle: true,
-        eval_data: Some(demo.join("held-out.jsonl")),
+        eval_data: Some(demo("held-out.jsonl")),
         eval_every: Some(4),
         device: device.into(),
         ..RunConfig::default()

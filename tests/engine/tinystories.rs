@@ -1,5 +1,6 @@
 //! A real checkpoint on real text: `../shared/README.md` has what PyTorch reaches.
 
+use crate::common::shared;
 use diablo::data::Tokenizer;
 use diablo::device::Device;
 use diablo::generate::{Decoder, Sampler, Sampling};
@@ -8,16 +9,6 @@ use diablo::train::blocks::Blocks;
 use diablo::train::config::Method;
 use diablo::train::schedule::ScheduleKind;
 use diablo::train::{RunConfig, Trainer};
-use std::path::{Path, PathBuf};
-
-fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/real").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: no ../shared");
-    None
-}
 
 /// The first 400,000 characters, without the two `&`: tokenizer.json makes them <unk>, and transformers' own tokenizer, which PyTorch's
 /// figures come from, leaves them out. The tokens are then the same, 195,190 of them.
@@ -27,7 +18,7 @@ fn tokens_as_pytorch(text: &str) -> String {
 
 /// 300 steps of 8 x 128 tokens over the first 400,000 characters, the last tenth of the windows held out.
 fn held_out_loss(method: Method, lr: f64) -> Option<f64> {
-    let (model, text) = (shared("tinystories-656k")?, shared("tinyshakespeare")?);
+    let (model, text) = (shared("real/tinystories-656k")?, shared("real/tinyshakespeare")?);
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("text.txt");
     let text = std::fs::read_to_string(text.join("input.txt")).expect("the text");
@@ -102,7 +93,7 @@ fn lora_at_1e_3() {
 
 #[test]
 fn the_greedy_story_is_that_of_transformers() {
-    let Some(folder) = shared("tinystories-656k") else { return };
+    let Some(folder) = shared("real/tinystories-656k") else { return };
     let source = Source::open(&folder).expect("model");
     let tokenizer = Tokenizer::from_dir(&folder).expect("tokenizer");
     let mut decoder = pollster::block_on(Decoder::new(&Device::Cpu, &source, None, 128, &mut |_, _| ())).expect("decoder");

@@ -1,20 +1,17 @@
 //! Properties of the trainer on the bundled model.
 
+use crate::common::demo;
 use diablo::device::Category;
 use diablo::model::Activations;
 use diablo::train::blocks::Blocks;
 use diablo::train::config::Method;
 use diablo::train::{Event, RunConfig, Trainer};
-use std::path::{Path, PathBuf};
-
-fn asset(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo").join(name)
-}
+use std::path::Path;
 
 fn base(out: &Path) -> RunConfig {
     RunConfig {
-        model: asset("model"),
-        data: asset("train.jsonl").into(),
+        model: demo("model"),
+        data: demo("train.jsonl").into(),
         out: out.to_path_buf(),
         blocks: Some(Blocks::One(8)),
         steps: Some(6),
@@ -122,7 +119,7 @@ fn early_stopping_keeps_the_best() {
     let run = RunConfig {
         steps: Some(60),
         lr: Some(0.3),
-        eval_data: Some(asset("held-out.jsonl")),
+        eval_data: Some(demo("held-out.jsonl")),
         eval_every: Some(3),
         patience: Some(2),
         ..base(&out)

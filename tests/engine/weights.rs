@@ -1,5 +1,6 @@
 //! Frozen weights in fewer bits: what they cost, and that every device agrees on them.
 
+use crate::common::{demo, shared};
 use diablo::device::Limits;
 use diablo::model::{Activations, ModelConfig, Source};
 use diablo::train::blocks::Blocks;
@@ -7,7 +8,7 @@ use diablo::train::config::{Method, MixedPrecision, WeightsFormat};
 use diablo::train::estimate::Estimate;
 use diablo::train::schedule::ScheduleKind;
 use diablo::train::{Event, RunConfig, Trainer};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Held-out loss before and after `run`, and each step's loss.
 fn losses(run: RunConfig) -> (f64, f64, Vec<f64>) {
@@ -22,23 +23,13 @@ fn losses(run: RunConfig) -> (f64, f64, Vec<f64>) {
     (evals.first().copied().unwrap_or(f64::NAN), evals.last().copied().unwrap_or(f64::NAN), steps)
 }
 
-/// The real model and text; `None`, with a word about it, where they are not.
-fn shared() -> Option<PathBuf> {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/real");
-    if !shared.exists() {
-        println!("skipped: no ../shared");
-        return None;
-    }
-    Some(shared)
-}
-
 /// tinystories-656k on the first 100,000 characters of tinyshakespeare.
-fn on_shakespeare(shared: &Path, folder: &Path, method: Method, name: &str) -> RunConfig {
+fn on_shakespeare(real: &Path, folder: &Path, method: Method, name: &str) -> RunConfig {
     let data = folder.join("text.txt");
-    let text = std::fs::read_to_string(shared.join("tinyshakespeare/input.txt")).expect("the text");
+    let text = std::fs::read_to_string(real.join("tinyshakespeare/input.txt")).expect("the text");
     std::fs::write(&data, text.chars().take(100_000).collect::<String>()).expect("written");
     RunConfig {
-        model: shared.join("tinystories-656k"),
+        model: real.join("tinystories-656k"),
         data: data.into(),
         out: folder.join(name),
         method,
@@ -57,7 +48,7 @@ fn on_shakespeare(shared: &Path, folder: &Path, method: Method, name: &str) -> R
 
 /// The figures of docs/accuracy.md on frozen weights.
 fn fewer_bits_of_weights(method: Method) {
-    let Some(shared) = shared() else { return };
+    let Some(real) = shared("real") else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let mut reference = None;
     // How far the held-out loss may be from that with 32-bit weights, before and after training.
@@ -68,7 +59,7 @@ fn fewer_bits_of_weights(method: Method) {
         (WeightsFormat::Int8, [1e-2, 1e-2]),
         (WeightsFormat::Nf4, [0.1, 0.05]),
     ] {
-        let run = RunConfig { weights: Some(weights), ..on_shakespeare(&shared, folder.path(), method, &format!("{method}-{weights}")) };
+        let run = RunConfig { weights: Some(weights), ..on_shakespeare(&real, folder.path(), method, &format!("{method}-{weights}")) };
         let (before, after, _) = losses(run);
         let (reference_before, reference_after) = *reference.get_or_insert((before, after));
         let differences = [before - reference_before, after - reference_after];
@@ -92,14 +83,14 @@ fn fewer_bits_of_weights_cost_lora_little() {
 
 /// The same with activations that wait in bf16, and with products of factors in f16.
 fn fewer_bits_of_activations_and_factors(method: Method) {
-    let Some(shared) = shared() else { return };
+    let Some(real) = shared("real") else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let after = |mixed_precision: MixedPrecision, activations: Activations| {
         let run = RunConfig {
             mixed_precision,
             activations,
             lr: Some(if method == Method::Full { 1e-3 } else { 1e-2 }),
-            ..on_shakespeare(&shared, folder.path(), method, &format!("{method}-{mixed_precision}-{activations}"))
+            ..on_shakespeare(&real, folder.path(), method, &format!("{method}-{mixed_precision}-{activations}"))
         };
         losses(run).1
     };
@@ -130,7 +121,6 @@ fn devices_agree_on_fewer_bits() {
     if diablo::device::gpu::adapters::list().is_empty() {
         return println!("skipped: no adapter");
     }
-    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
     let folder = tempfile::tempdir().expect("a folder");
     let (whole, half) = ((MixedPrecision::No, Activations::F32), (MixedPrecision::Fp16, Activations::Bf16));
     for (method, weights, (mixed_precision, activations)) in [
@@ -142,8 +132,8 @@ fn devices_agree_on_fewer_bits() {
     ] {
         let on = |device: &str| {
             let run = RunConfig {
-                model: demo.join("model"),
-                data: demo.join("train.jsonl").into(),
+                model: demo("model"),
+                data: demo("train.jsonl").into(),
                 out: folder.path().join(format!("{method}-{weights}-{device}")),
                 method,
                 weights: Some(weights),

@@ -1,20 +1,16 @@
 //! `diablo export --format recipe`: the run it was written from, by peft and accelerate where they are installed.
 #![allow(clippy::unwrap_used)]
 
-use crate::common::{diablo, json_file, text};
+use crate::common::{demo, diablo, json_file, text};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// Relative difference of losses between this program and PyTorch.
 const TOLERANCE: f64 = 1e-4;
 
-fn asset(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo").join(name)
-}
-
 fn train(out: &Path, options: &str) {
-    let (model, rows, held_out) = (asset("model"), asset("train.jsonl"), asset("held-out.jsonl"));
+    let (model, rows, held_out) = (demo("model"), demo("train.jsonl"), demo("held-out.jsonl"));
     let mut args =
         vec!["train", "--quiet", "--model", text(&model), "--data", text(&rows), "--eval-data", text(&held_out), "--out", text(out)];
     let usual = "--steps 6 --batch-size 2 --accumulate 2 --seq-len 48 --eval-every 3 --lr 5e-3 --warmup 2 --weight-decay 0.1";
@@ -23,7 +19,7 @@ fn train(out: &Path, options: &str) {
 }
 
 fn export(run: &Path, out: &Path) {
-    diablo(&["export", "--model", text(&asset("model")), "--adapter", text(run), "--out", text(out), "--format", "recipe"]).good();
+    diablo(&["export", "--model", text(&demo("model")), "--adapter", text(run), "--out", text(out), "--format", "recipe"]).good();
 }
 
 fn lines(path: &Path) -> Vec<Value> {
@@ -41,7 +37,7 @@ fn a_recipe_holds_the_run() {
     assert!(options["model"].as_str().is_some_and(|m| Path::new(m).is_absolute()), "{options}");
     assert_eq!(json_file(&out.join("adapter"), "adapter_config.json")["peft_type"], "SHIRA");
     let (steps, rows, metrics) = (lines(&out.join("steps.jsonl")), lines(&out.join("rows.jsonl")), lines(&run.join("metrics.jsonl")));
-    assert_eq!((steps.len(), rows.len()), (6, std::fs::read_to_string(asset("train.jsonl")).unwrap().lines().count()));
+    assert_eq!((steps.len(), rows.len()), (6, std::fs::read_to_string(demo("train.jsonl")).unwrap().lines().count()));
     for (step, metrics) in steps.iter().zip(&metrics) {
         let rate = |line: &Value| line["lr"].as_f64().unwrap() as f32;
         assert_eq!(rate(step), rate(metrics));
@@ -52,7 +48,7 @@ fn a_recipe_holds_the_run() {
         assert_eq!(metrics["tokens"], tokens);
     }
     // It is whole, or refused.
-    let model = asset("model");
+    let model = demo("model");
     let again = ["export", "--model", text(&model), "--adapter", text(&run), "--out", text(&out), "--format", "recipe"];
     diablo(&again).bad(2, &["the folder is not empty"]);
     let none = ["export", "--model", text(&model), "--adapter", text(&model), "--out", "x", "--format", "recipe"];

@@ -1,6 +1,6 @@
 //! `diablo eval --task`: likelihoods against sums of the decoder's own logits and against transformers, choices, final numbers, intervals.
 
-use crate::common::{command, diablo, end, python, text};
+use crate::common::{command, demo, diablo, end, python, text};
 use diablo::adapter::AdapterFile;
 use diablo::data::Tokenizer;
 use diablo::device::Device;
@@ -13,10 +13,6 @@ use std::process::Command;
 
 /// Of a candidate's log-likelihood, in parts: sums of a few dozen losses in f32.
 const CLOSE: f64 = 1e-5;
-
-fn demo(name: &str) -> PathBuf {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo")).join(name)
-}
 
 fn write(folder: &Path, name: &str, rows: &[Value]) -> PathBuf {
     let path = folder.join(name);

@@ -5,7 +5,7 @@
 //! found, it is asked again, and real conversations and instructions go through Qwen2's own template too.
 #![allow(clippy::unwrap_used)]
 
-use crate::common::{shared, text};
+use crate::common::{python, shared, text};
 use diablo::data::{Chat, ChatTemplate, Reading, Rows, Tokenizer, TrainOn, read_rows};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -19,16 +19,6 @@ fn folder() -> PathBuf {
 
 fn read(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
-fn python() -> Option<String> {
-    let python = std::env::var("DIABLO_PYTHON").ok().filter(|p| !p.is_empty()).unwrap_or_else(|| "python3".into());
-    let probe = "import importlib.util as u, sys; sys.exit(not all(u.find_spec(m) for m in ['transformers', 'jinja2']))";
-    let found = Command::new(&python).args(["-c", probe]).output().is_ok_and(|o| o.status.success());
-    if !found {
-        println!("skipped: no Python with transformers");
-    }
-    found.then_some(python)
 }
 
 /// What transformers makes of these cases.
