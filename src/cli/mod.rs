@@ -55,7 +55,6 @@ name on the hub: Qwen/Qwen3-0.6B, or with a branch, tag or commit, Qwen/Qwen3-0.
 files, or a dataset on the hub: openai/gsm8k:main. A path that is there wins over a name.
 HF_TOKEN, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE mean what they mean in Python.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (after saving).
-Without arguments it opens the window where there is a display.
 DIABLO_DEVICE chooses the device where --device does not.";
 
 /// Fine-tune small transformers with DiaBlo (diagonal blocks) on any GPU, or on the CPU
@@ -68,7 +67,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Open the window: everything below, to look at and to click
+    /// Open the window, as no command at all does: everything below, to look at and to click
+    #[cfg_attr(not(feature = "app"), command(hide = true))]
     App(app::Args),
     /// Fine-tune a model on rows of text
     Train(Box<train::Args>),
