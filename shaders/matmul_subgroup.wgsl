@@ -30,10 +30,6 @@ fn four_added_to_b(k: u32, col: u32, n: u32) -> vec4f {
     );
 }
 
-fn four_factors(x: vec4f) -> vec4f {
-    return vec4f(factor(x.x), factor(x.y), factor(x.z), factor(x.w));
-}
-
 @compute @workgroup_size(16)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
@@ -90,13 +86,13 @@ fn main(
         let with_diagonal = meets_diagonal(k0, col0, 16u, 32u);
         for (var i = k0; i < min(k0 + 16u, k); i++) {
             let at = a_at + i * params.a_col;
-            let rows = four_factors(vec4f(a[at.x], a[at.y], a[at.z], a[at.w]));
+            let rows = factors(vec4f(a[at.x], a[at.y], a[at.z], a[at.w]));
             let b_from = b_at + i * params.b_row;
             var b_row = vec4f(number_of_b(b_from.x), number_of_b(b_from.y), number_of_b(b_from.z), number_of_b(b_from.w));
             if with_diagonal {
                 b_row += four_added_to_b(i, col, n);
             }
-            b_row = four_factors(b_row);
+            b_row = factors(b_row);
             let a0 = subgroupBroadcast(rows, 0u);
             sum0 += a0.x * b_row;
             sum8 += a0.y * b_row;

@@ -67,7 +67,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Open the window, as no command at all does: everything below, to look at and to click
+    /// Open the window, as no command does where there is a display: everything below, to look at and to click
     #[cfg_attr(not(feature = "app"), command(hide = true))]
     App(app::Args),
     /// Fine-tune a model on rows of text

@@ -95,7 +95,7 @@ const FAULTS: [(&str, &str, &str); 47] = [
     ("matmul_subgroup", "row_at(batch, row + 8u, m)", "row_at(batch, row, m)"),
     ("matmul", "factors(four)", "four"),
     ("matmul", "round(x * 16777216.0) / 16777216.0", "x"),
-    ("matmul_subgroup", "b_row = four_factors(b_row);", ""),
+    ("matmul_subgroup", "b_row = factors(b_row);", ""),
     ("clip", "scale * unscale", "scale"),
     ("matmul_vector", "k += 16u", "k += 17u"),
     ("matmul_wide", "vec4f(), factors(four), k0 + at_a.y < k", "factors(four), factors(four), true"),
