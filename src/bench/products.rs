@@ -23,17 +23,26 @@ pub struct ProductCase {
     pub format: Format,
 }
 
+/// How a product ran.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured {
+    /// Of the fastest run.
+    pub seconds: f64,
+    /// The kernel that the device ran it by.
+    pub kernel: &'static str,
+}
+
 impl ProductCase {
     /// Floating-point operations.
     pub fn flops(&self) -> f64 {
         2.0 * self.tokens as f64 * self.inputs as f64 * self.outputs as f64
     }
 
-    /// Seconds of the fastest of at least five runs in about `time`, after one that is not counted.
+    /// The fastest of at least five runs in about `time`, after one that is not counted.
     ///
     /// # Errors
     /// Where the device cannot hold it or was lost.
-    pub fn measure(&self, device: &Device, time: Duration) -> Result<f64> {
+    pub fn measure(&self, device: &Device, time: Duration) -> Result<Measured> {
         let mut b = CaseBuilder::new(1);
         let (tokens, inputs, outputs) = (self.tokens, self.inputs, self.outputs);
         let op = match self.product {
@@ -49,14 +58,12 @@ impl ProductCase {
                 MatMul { format: self.format, ..MatMul::new(tokens, n, k, left, right, Matrix::rows(y, n)) }
             }
         };
-        let mut case = b.finish("product", 0.0, op.op());
-        // A case of the kernels' tests runs by the kernel it names; here the one that a step would run by is measured.
-        case.plan.exact = false;
+        let case = b.finish("product", 0.0, op.op());
         let mut session = pollster::block_on(device.load(&case.layout, std::slice::from_ref(&case.plan)))?;
         for (view, words) in &case.inputs {
             session.write(*view, words)?;
         }
-        timed(&mut session, time)
+        Ok(Measured { seconds: timed(&mut session, time)?, kernel: session.kernels(0)[0] })
     }
 }
 
@@ -88,5 +95,5 @@ pub fn peak(device: &Device) -> Result<f64> {
         Device::Cpu => 1024,
     };
     let case = ProductCase { product: Product::Forward, tokens: side, inputs: side, outputs: side, format: Format::F32 };
-    Ok(case.flops() / case.measure(device, Duration::from_millis(200))?)
+    Ok(case.flops() / case.measure(device, Duration::from_millis(200))?.seconds)
 }

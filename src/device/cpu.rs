@@ -132,6 +132,11 @@ impl CpuSession {
         times
     }
 
+    /// The kernels of a plan's operations, in order.
+    pub fn kernels(&self, plan: usize) -> Vec<&'static str> {
+        self.plans[plan].plan.ops.iter().map(|op| op.kernel.name).collect()
+    }
+
     /// Runs one operation, where it is not left out.
     fn run_op(&mut self, plan: usize, index: usize, active_rows: u32) -> bool {
         let loaded = &self.plans[plan];

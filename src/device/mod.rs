@@ -179,6 +179,14 @@ impl Session {
         }
     }
 
+    /// The kernels that a plan's operations run by on this device, in order: where several can do the same, the one it chose.
+    pub fn kernels(&self, plan: usize) -> Vec<&'static str> {
+        match self {
+            Self::Cpu(s) => s.kernels(plan),
+            Self::Gpu(s) => s.kernels(plan),
+        }
+    }
+
     /// Runs a plan as [`Self::run`] does, one operation at a time, and times each.
     ///
     /// # Errors

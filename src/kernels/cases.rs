@@ -33,7 +33,7 @@ pub struct Case {
     pub name: String,
     /// The buffers.
     pub layout: Layout,
-    /// The one operation.
+    /// The one operation, as a step would have it: a device may run it by another kernel.
     pub plan: Plan,
     /// What every view holds before the run, its padding included.
     pub inputs: Vec<(View, Vec<u32>)>,
@@ -66,7 +66,7 @@ impl Case {
         self.plan.ops.iter().all(|op| device.offers(op.kernel.needs))
     }
 
-    /// Runs the case and gives the words of every output view, padding included.
+    /// Runs the case by its own kernel and gives the words of every output view, padding included.
     ///
     /// # Errors
     /// Where the device has not enough memory, refuses the shader or is lost.
@@ -74,12 +74,13 @@ impl Case {
         Ok(pollster::block_on(self.run_times(device, 1))?.remove(0))
     }
 
-    /// Runs the case `times` times from the same inputs; outputs as [`Self::run`] gives them.
+    /// Runs the case by its own kernel `times` times from the same inputs; outputs as [`Self::run`] gives them.
     ///
     /// # Errors
     /// As [`Self::run`].
     pub async fn run_times(&self, device: &Device, times: usize) -> Result<Vec<Vec<Vec<u32>>>> {
-        let mut session = device.load(&self.layout, std::slice::from_ref(&self.plan)).await?;
+        let plan = Plan { exact: true, ..self.plan.clone() };
+        let mut session = device.load(&self.layout, &[plan]).await?;
         let mut runs = Vec::with_capacity(times);
         for _ in 0..times {
             self.inputs.iter().try_for_each(|(view, words)| session.write(*view, words))?;
@@ -222,7 +223,7 @@ impl CaseBuilder {
         let mut plan = PlanBuilder::new(op.kernel.name);
         let kernel = op.kernel.name;
         plan.push(op);
-        let plan = Plan { exact: true, ..plan.finish() };
+        let plan = plan.finish();
         Case {
             kernel,
             name: name.into(),

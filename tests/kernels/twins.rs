@@ -1,8 +1,12 @@
 //! Shaders against their twins on whatever adapter there is, and twins that call a matrix library against plain loops in f64.
 
+use diablo::bench::products::ProductCase;
 use diablo::check::{check, check_cases, compare};
-use diablo::device::{Device, Kernel};
-use diablo::kernels::cases::{self, Case};
+use diablo::device::{Device, Kernel, Needs};
+use diablo::kernels::Format;
+use diablo::kernels::cases::{self, Case, CaseBuilder, Product};
+use diablo::kernels::matmul::{MatMul, Matrix};
+use std::time::Duration;
 
 /// The software driver where there is one, so that the test is the same everywhere; else any adapter.
 fn adapter() -> Option<Device> {
@@ -41,6 +45,20 @@ fn kernels_that_stand_for_each_other_give_the_same_bits() {
         }
     }
     assert!(compared > 20, "{compared}");
+}
+
+/// What is measured is what a step runs by; what a case names is for checks.
+#[test]
+fn a_product_is_measured_by_the_kernel_that_a_step_takes() {
+    let Some(device) = adapter() else { return };
+    if !device.name().contains("llvmpipe") || !device.offers(Needs::Subgroups(8)) {
+        println!("skipped: which kernel is the fastest is known on the software driver alone");
+        return;
+    }
+    let product = Product::Forward;
+    let case = ProductCase { product, tokens: 32, inputs: 32, outputs: 32, format: Format::F32 };
+    assert_eq!(case.measure(&device, Duration::ZERO).expect("it runs").kernel, "matmul_subgroup");
+    assert_eq!(case.measure(&Device::Cpu, Duration::ZERO).expect("it runs").kernel, "matmul");
 }
 
 #[test]
@@ -222,48 +240,70 @@ fn widened(words: &[u32], format: u32, index: usize) -> f64 {
     }
 }
 
-#[test]
-fn matmul_is_its_definition() {
-    each("matmul", |g| {
-        // In the order of the shader's struct.
-        let [m, n, k, flags, a0, a_row, a_col, a_batch, b0, b_row, b_col, b_batch, c0, c_row, c_batch]: [usize; 15] =
-            std::array::from_fn(|i| g.param(i));
-        let alpha = g.param_f64(15);
-        let [m_limit, n_limit, k_limit, block_in, block_out, first, bias0, batch]: [usize; 8] = std::array::from_fn(|i| g.param(16 + i));
-        let constant = |name: &str| g.case.plan.ops[0].constants.iter().find(|c| c.0 == name).map_or(0, |c| c.1);
-        let (format, half) = (constant("FORMAT"), constant("HALF") == 1);
-        let factor = |x: f64| if half { f64::from(half::f16::from_f32((x as f32).clamp(-65504.0, 65504.0)).to_f32()) } else { x };
-        let (a, b, diagonal, bias, residual, mut c) = (g.numbers(0), g.words(1), g.numbers(2), g.numbers(3), g.numbers(4), g.numbers(5));
-        let entry = |output: usize, input: usize| {
-            if output / block_out == input / block_in { diagonal[input * block_out + output % block_out] } else { 0.0 }
-        };
-        for z in 0..batch {
-            for i in (0..m).filter(|i| z * m + i < m_limit) {
-                for j in (0..n).filter(|j| z * n + j < n_limit) {
-                    let mut sum = 0.0;
-                    for l in (0..k).filter(|l| z * k + l < k_limit) {
-                        let d = match flags & 24 {
-                            8 => entry(first + j, l),
-                            16 => entry(first + l, j),
-                            _ => 0.0,
-                        };
-                        let weight = widened(b, format, b0 + z * b_batch + l * b_row + j * b_col);
-                        // What is rounded twice is a sum in 32 bits first.
-                        let weight = if half { f64::from(weight as f32 + d as f32) } else { weight + d };
-                        sum += factor(a[a0 + z * a_batch + i * a_row + l * a_col]) * factor(weight);
-                    }
-                    let at = c0 + z * c_batch + i * c_row + j;
-                    let added = |flag: usize, x: f64| if flags & flag != 0 { x } else { 0.0 };
-                    let on_top = added(1, c[at])
-                        + if flags & 2 != 0 { bias[bias0 + j] } else { 0.0 }
-                        + if flags & 4 != 0 { residual[at] } else { 0.0 };
-                    c[at] = alpha * sum + on_top;
+/// A product as plain loops.
+fn product(g: &Given<'_>) -> Vec<Vec<f64>> {
+    // In the order of the shader's struct.
+    let [m, n, k, flags, a0, a_row, a_col, a_batch, b0, b_row, b_col, b_batch, c0, c_row, c_batch]: [usize; 15] =
+        std::array::from_fn(|i| g.param(i));
+    let alpha = g.param_f64(15);
+    let [m_limit, n_limit, k_limit, block_in, block_out, first, bias0, batch]: [usize; 8] = std::array::from_fn(|i| g.param(16 + i));
+    let constant = |name: &str| g.case.plan.ops[0].constants.iter().find(|c| c.0 == name).map_or(0, |c| c.1);
+    let (format, half) = (constant("FORMAT"), constant("HALF") == 1);
+    let factor = |x: f64| if half { f64::from(half::f16::from_f32((x as f32).clamp(-65504.0, 65504.0)).to_f32()) } else { x };
+    let (a, b, diagonal, bias, residual, mut c) = (g.numbers(0), g.words(1), g.numbers(2), g.numbers(3), g.numbers(4), g.numbers(5));
+    let entry = |output: usize, input: usize| {
+        if output / block_out == input / block_in { diagonal[input * block_out + output % block_out] } else { 0.0 }
+    };
+    for z in 0..batch {
+        for i in (0..m).filter(|i| z * m + i < m_limit) {
+            for j in (0..n).filter(|j| z * n + j < n_limit) {
+                let mut sum = 0.0;
+                for l in (0..k).filter(|l| z * k + l < k_limit) {
+                    let d = match flags & 24 {
+                        8 => entry(first + j, l),
+                        16 => entry(first + l, j),
+                        _ => 0.0,
+                    };
+                    let weight = widened(b, format, b0 + z * b_batch + l * b_row + j * b_col);
+                    // What is rounded twice is a sum in 32 bits first.
+                    let weight = if half { f64::from(weight as f32 + d as f32) } else { weight + d };
+                    sum += factor(a[a0 + z * a_batch + i * a_row + l * a_col]) * factor(weight);
                 }
+                let at = c0 + z * c_batch + i * c_row + j;
+                let added = |flag: usize, x: f64| if flags & flag != 0 { x } else { 0.0 };
+                let on_top =
+                    added(1, c[at]) + if flags & 2 != 0 { bias[bias0 + j] } else { 0.0 } + if flags & 4 != 0 { residual[at] } else { 0.0 };
+                c[at] = alpha * sum + on_top;
             }
         }
-        c.truncate(g.case.outputs[0].1);
-        vec![c]
-    });
+    }
+    c.truncate(g.case.outputs[0].1);
+    vec![c]
+}
+
+#[test]
+fn matmul_is_its_definition() {
+    each("matmul", product);
+}
+
+/// Products of several tiles: what the tiles are depends on the number of threads, the numbers do not.
+#[test]
+fn products_are_the_same_with_any_number_of_threads() {
+    let threads = [1, 2, 3, 16].map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("threads"));
+    for [m, n, k] in [[300, 200, 600], [128, 192, 576], [65, 700, 40], [576, 570, 30], [64, 192, 1100], [18, 600, 520], [520, 130, 1030]] {
+        for layout in Product::ALL {
+            for format in [Format::F32, Format::Bf16] {
+                let mut b = CaseBuilder::new((m + n + k) as u32);
+                let (a, w, c) = (b.floats(m * k, 1.0), b.weight(n * k, format), b.noisy_output(m * n));
+                let (left, right) = layout.matrices(a, w, m, n, k);
+                let op = MatMul { format, ..MatMul::new(m, n, k, left, right, Matrix::rows(c, n)) };
+                let case = b.finish(format!("{m} x {n} x {k}, {layout:?}, {format:?}"), 0.0, op.op());
+                agrees(&case, &product(&Given::new(&case)));
+                let runs = threads.each_ref().map(|pool| pool.install(|| case.run(&Device::Cpu)).expect("the CPU runs"));
+                assert!(runs.iter().all(|run| *run == runs[0]), "{}", case.name);
+            }
+        }
+    }
 }
 
 /// An attention's shapes from the parameters, and the places of its vectors.

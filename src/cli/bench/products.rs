@@ -1,7 +1,7 @@
 //! `diablo bench products`
 
 use super::{Args, Report, Row};
-use crate::bench::products::{ProductCase, peak};
+use crate::bench::products::{Measured, ProductCase, peak};
 use crate::bench::shapes;
 use crate::device::Device;
 use crate::error::Result;
@@ -29,12 +29,12 @@ pub fn run(args: &Args, device: &Device) -> Result<Report> {
         for (product, name) in [(Product::Forward, "x W^T"), (Product::InputGradient, "g W"), (Product::WeightGradient, "g^T x")] {
             let format = if product == Product::WeightGradient { Format::F32 } else { format };
             let case = ProductCase { product, tokens, inputs, outputs, format };
-            let seconds = case.measure(device, time)?;
-            peak = peak.max(case.flops() / seconds);
-            measured.push((layer.clone(), name, case, seconds));
+            let ran = case.measure(device, time)?;
+            peak = peak.max(case.flops() / ran.seconds);
+            measured.push((layer.clone(), name, case, ran));
         }
     }
-    let rows = measured.into_iter().map(|(layer, name, case, seconds)| {
+    let rows = measured.into_iter().map(|(layer, name, case, Measured { seconds, kernel })| {
         let (rate, sizes) = (case.flops() / seconds, format!("{tokens} x {} x {}", case.inputs, case.outputs));
         let format = format!("{:?}", case.format).to_lowercase();
         Row {
@@ -45,16 +45,21 @@ pub fn run(args: &Args, device: &Device) -> Result<Report> {
                 name.to_owned(),
                 sizes,
                 format,
+                kernel.to_owned(),
                 format!("{:.2}", seconds * 1e3),
                 format!("{:.1}", rate / 1e9),
                 format!("{:.0}%", 100.0 * rate / peak),
             ],
-            json: Map::from_iter([("seconds".to_owned(), json!(seconds)), ("flops_per_second".to_owned(), json!(rate))]),
+            json: Map::from_iter([
+                ("kernel".to_owned(), json!(kernel)),
+                ("seconds".to_owned(), json!(seconds)),
+                ("flops_per_second".to_owned(), json!(rate)),
+            ]),
         }
     });
     Ok(Report {
         key: "products",
-        headings: vec!["layers", "product", "tokens x in x out", "weights", "ms", "GFLOP/s", "of peak"],
+        headings: vec!["layers", "product", "tokens x in x out", "weights", "kernel", "ms", "GFLOP/s", "of peak"],
         rows: rows.collect(),
         notes: vec![format!("{shape}. peak: {:.1} GFLOP/s, the fastest of these and of a square product", peak / 1e9)],
         more: Map::from_iter([("peak_flops_per_second".to_owned(), json!(peak))]),

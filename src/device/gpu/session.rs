@@ -26,7 +26,6 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) struct LoadedOp {
     /// For whoever times it.
-    #[cfg_attr(target_arch = "wasm32", expect(dead_code))]
     pub kernel: &'static str,
     compiled: Arc<Compiled>,
     bind_group: wgpu::BindGroup,
@@ -240,6 +239,11 @@ impl GpuSession {
             begin = end;
         }
         self.poll(false)
+    }
+
+    /// The kernels that a plan's operations run by here, in order.
+    pub fn kernels(&self, plan: usize) -> Vec<&'static str> {
+        self.plans[plan].iter().map(|op| op.kernel).collect()
     }
 
     /// Runs a plan and times each operation.

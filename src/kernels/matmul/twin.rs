@@ -18,7 +18,34 @@ const PANEL_NUMBERS: usize = 64 * 1024;
 /// Work that is worth a task of its own, in multiply-adds.
 pub(in crate::kernels) const TASK: usize = 1 << 20;
 
-/// Tiles of C are independent, so each is one task; the sum over k is never split, so the tiling does not change results.
+/// Rows and columns up to which the library has ways of its own.
+const SMALL: usize = 64;
+/// Columns below which a task is no longer worth it.
+const NARROW: usize = 32;
+
+/// Rows and columns of C that make one task, for so many threads. A panel of the weight is made once for all rows where the columns
+/// alone are tiles enough.
+///
+/// Few tasks are as many for each thread. The library adds up over k in another order where a product has at most 64 rows and as many
+/// columns, and where it is 256 numbers or less; so that threads do not change results, what they decide has more rows than that, and
+/// no fewer than 32 columns.
+fn tiling(m: usize, n: usize, k: usize, batch: usize, panels: bool, threads: usize) -> (usize, usize) {
+    let widest = if panels { (PANEL_NUMBERS / k.max(1)).clamp(16, 512) / 16 * 16 } else { 256 }.min(n).max(1);
+    let tallest = (TASK / (widest * k).max(1)).next_multiple_of(32).max(256).min(m).max(1);
+    if m <= SMALL {
+        let few = batch * n.div_ceil(widest) < 8;
+        return (tallest, if few { widest.min(SMALL) } else { widest });
+    }
+    let mut columns = n.div_ceil(widest).max(1);
+    let rows = if panels && batch * columns >= 3 * threads { 1 } else { m.div_ceil(tallest) };
+    let (wide, tasks) = (n.div_ceil(NARROW), batch * rows * columns);
+    if tasks < 8 * threads {
+        columns = tasks.next_multiple_of(threads).div_ceil(batch * rows).min(wide).max(columns);
+    }
+    (m.div_ceil(rows), n.div_ceil(columns).next_multiple_of(16).min(n).max(1))
+}
+
+/// Tiles of C are independent, so each is one task; the sum over k is never split.
 pub(super) fn run(call: &mut Call<'_>) {
     let p: Params = call.params();
     let format = Format::from_constant(call.constant("FORMAT"));
@@ -44,12 +71,8 @@ pub(super) fn run(call: &mut Call<'_>) {
     let [m, n, k, batch] = [p.m, p.n, p.k, p.batch].map(|x| x as usize);
     let has_diagonal = p.flags & (DIAGONAL_N_IS_OUTPUT | DIAGONAL_K_IS_OUTPUT) != 0;
     let panels = format != Format::F32 || has_diagonal || half;
-    let tile_n = if panels { (PANEL_NUMBERS / k.max(1)).clamp(16, 512) / 16 * 16 } else { 256 }.min(n).max(1);
-    let tiles_n = n.div_ceil(tile_n);
-    // A panel is made once where the columns alone are tiles enough for all threads.
-    let whole_columns = panels && batch * tiles_n >= 3 * rayon::current_num_threads();
-    let tile_m = if whole_columns { m } else { (TASK / (tile_n * k).max(1)).next_multiple_of(32).max(256).min(m) }.max(1);
-    let tiles_m = m.div_ceil(tile_m);
+    let (tile_m, tile_n) = tiling(m, n, k, batch, panels, rayon::current_num_threads());
+    let (tiles_m, tiles_n) = (m.div_ceil(tile_m), n.div_ceil(tile_n));
     let tile = |index: usize| {
         let (b_index, rest) = (index / (tiles_m * tiles_n), index % (tiles_m * tiles_n));
         let (i0, j0) = (rest / tiles_n * tile_m, rest % tiles_n * tile_n);
