@@ -1,5 +1,8 @@
 //! Random numbers that are the same on every machine: SplitMix64 (Steele, Lea and Flood 2014).
 
+/// What the state grows by with each number.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// A stream of random numbers, wholly given by its seed.
 #[derive(Clone, Debug)]
 pub struct Random {
@@ -19,10 +22,15 @@ impl Random {
         Self { state: Self { state: self.state ^ hash }.next() }
     }
 
+    /// The stream as it is after `count` numbers, so that several threads draw parts of one stream. [`Self::normal`] takes two.
+    pub fn after(&self, count: u64) -> Self {
+        Self { state: self.state.wrapping_add(STEP.wrapping_mul(count)) }
+    }
+
     /// 64 random bits.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.state = self.state.wrapping_add(STEP);
         let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
@@ -59,6 +67,15 @@ mod tests {
     fn the_first_numbers_of_seed_0_are_those_of_the_paper() {
         let mut r = Random::new(0);
         assert_eq!([r.next(), r.next()], [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4]);
+    }
+
+    #[test]
+    fn a_stream_goes_on_where_it_is_after_some_numbers() {
+        let begin = Random::new(3);
+        let mut whole = begin.clone();
+        let normals: Vec<f64> = (0..9).map(|_| whole.normal()).collect();
+        assert_eq!(begin.after(2 * 7).normal(), normals[7]);
+        assert_eq!(begin.after(0).normal(), normals[0]);
     }
 
     #[test]

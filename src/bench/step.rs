@@ -48,7 +48,7 @@ pub struct StepTimes {
     pub tokens: usize,
     /// Bytes the device holds.
     pub memory: u64,
-    /// Seconds from the plan to the end of the first step.
+    /// Seconds from the plan to the end of the first step, in which the weights are made too.
     pub first_step: f64,
     /// Operations of a step.
     pub dispatches: usize,

@@ -6,8 +6,12 @@ use crate::device::Session;
 use crate::error::Result;
 use crate::kernels::Format;
 use crate::random::Random;
+use rayon::prelude::*;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+
+/// Numbers that one thread draws at a time.
+const DRAWN_TOGETHER: usize = 1 << 14;
 
 /// A model to load: a checkpoint, or an architecture whose weights are drawn.
 pub struct Source {
@@ -137,8 +141,13 @@ impl Source {
             let values: Vec<f32> = if spec.shape.len() == 1 {
                 vec![if spec.name.ends_with(".bias") { 0.0 } else { 1.0 - self.config.norm_offset }; count]
             } else {
-                let mut random = Random::new(seed).stream(&spec.name);
-                (0..count).map(|_| (random.normal() * deviation) as f32).collect()
+                let random = Random::new(seed).stream(&spec.name);
+                let mut values = vec![0.0; count];
+                values.par_chunks_mut(DRAWN_TOGETHER).enumerate().for_each(|(part, values)| {
+                    let mut random = random.after(2 * (part * DRAWN_TOGETHER) as u64);
+                    values.iter_mut().for_each(|value| *value = (random.normal() * deviation) as f32);
+                });
+                values
             };
             weights.upload_values(session, &spec.name, &values)?;
             done += count as u64 * 4;
