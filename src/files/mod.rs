@@ -55,6 +55,11 @@ pub fn atomic_write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     atomic_write(path, |writer| writer.write_all(bytes).map_err(Error::io(path)))
 }
 
+/// Whether a name is one that [`atomic_write`] gives a file until it is whole. Where nobody writes, a kill left it behind.
+pub fn is_unfinished(name: &str) -> bool {
+    name.starts_with('.') && name.contains(".tmp-")
+}
+
 /// Adds a line to a file, which is made where it is not there.
 pub fn append_line(path: &Path, line: &str) -> Result<()> {
     Appender::open(path).and_then(|mut file| file.append(format!("{line}\n").as_bytes())).map_err(Error::io(path))

@@ -108,7 +108,7 @@ impl Checkpoints {
         let this = Self { dir: dir.to_path_buf() };
         for name in this.names()? {
             let path = dir.join(&name);
-            if name.starts_with(NEW) {
+            if name.starts_with(NEW) || files::is_unfinished(&name) {
                 remove(&path)?;
             } else if let Some(real) = name.strip_prefix(OLD).map(|n| dir.join(n)) {
                 if files::exists(&real) { remove(&path)? } else { rename(&path, &real)? }

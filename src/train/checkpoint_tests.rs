@@ -102,6 +102,10 @@ fn kills_leave_nothing_behind() {
     std::fs::create_dir(c.dir.join(".old-step-00000001")).expect("makes");
     let c = Checkpoints::open(&c.dir).expect("opens");
     assert_eq!(names(&c), ["step-00000001"]);
+    // Killed while writing the mark of the best.
+    std::fs::write(c.dir.join(".best.json.tmp-1-7"), "{").expect("writes");
+    let c = Checkpoints::open(&c.dir).expect("opens");
+    assert_eq!(names(&c), ["step-00000001"]);
     // Killed before the mark of the best: it is made good.
     save(&c, &best(3, 1.0));
     std::fs::remove_file(c.dir.join(BEST)).expect("removes");
