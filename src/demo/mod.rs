@@ -56,7 +56,7 @@ fn is_begun(folder: &Path) -> bool {
         files::names(&folder.join(inside)).unwrap_or_default().iter().all(|name| {
             let path = if inside.is_empty() { name.clone() } else { format!("{inside}/{name}") };
             let bundled = BUNDLED.iter().find(|(bundled, _)| *bundled == path);
-            files::is_unfinished(&name)
+            files::is_unfinished(name)
                 || inside.is_empty() && name == "model"
                 || bundled.is_some_and(|(_, bytes)| files::read(&folder.join(&path)).is_ok_and(|there| there == *bytes))
         })
