@@ -5,6 +5,7 @@ use crate::data::{ChatTemplate, Tokenizer, training_eos};
 use crate::error::{Error, Result};
 use crate::hub::{self, Told};
 use crate::model::Source;
+use crate::train::RunConfig;
 use std::path::{Path, PathBuf};
 
 /// A model that is open.
@@ -41,10 +42,13 @@ impl OpenModel {
         Ok(Self { name: short_name(&path), path, source, tokenizer, has_template })
     }
 
-    /// The tokens of a text that a run writes between steps: its prompt and `most` more, as far as the context goes.
-    pub fn writes(&self, prompt: &str, most: usize) -> usize {
-        let prompt = self.tokenizer().and_then(|(tokenizer, _)| tokenizer.encode(prompt)).map_or(0, |ids| ids.len());
-        if prompt == 0 { 0 } else { (prompt + most).min(self.source.config.max_position_embeddings) }
+    /// The tokens of a text that a run writes between steps: its prompt and what is added, as far as the context goes.
+    pub fn writes(&self, run: &RunConfig) -> usize {
+        let (Some(prompt), Ok((tokenizer, _))) = (&run.sample_prompt, self.tokenizer()) else { return 0 };
+        let (folder, config) = (&self.source.folder, &self.source.config);
+        let begin = run.begin_token.ids(tokenizer, folder, config.bos_token_id).map_or(0, |ids| ids.len());
+        let prompt = tokenizer.encode(prompt).map_or(0, |ids| ids.len());
+        if prompt == 0 { 0 } else { (begin + prompt + run.sample_tokens).min(config.max_position_embeddings) }
     }
 
     /// The tokenizer and the end token.

@@ -317,8 +317,8 @@ impl Shared {
         let (Some(model), false) = (&self.model.value, self.run.data.is_empty()) else { return };
         let (model, run) = (model.clone(), self.run.clone());
         self.rows.start(ctx, move |reporter| {
-            let (tokenizer, eos) = model.tokenizer()?;
-            let options = crate::train::rows::options(&run, &model.source.folder, eos)?;
+            let (tokenizer, _) = model.tokenizer()?;
+            let options = crate::train::rows::options(&run, &model.source.folder, &model.source.config, tokenizer)?;
             let mut told = |event| match event {
                 Event::Loading { what, done, total } => reporter.report(format!("fetching {what}"), done, total),
                 Event::Note { text } | Event::Warning { text } => reporter.report(text, 0, 0),

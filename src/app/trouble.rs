@@ -53,7 +53,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// What the controls are called that the command line knows as options.
-const NAMES: [(&str, &str); 46] = [
+const NAMES: [(&str, &str); 47] = [
     ("--mixed-precision", "products"),
     ("--activations", "kept activations"),
     ("--gradient-checkpointing", "recomputed activations"),
@@ -69,6 +69,7 @@ const NAMES: [(&str, &str); 46] = [
     ("--data-format", "the rows' format"),
     ("--chat-template FILE", "a chat template under \"More\""),
     ("--train-on", "\"learned\""),
+    ("--begin-token", "the begin token"),
     ("--columns", "the rows' columns"),
     ("--prompt-column", "the prompt's key"),
     ("--lora-plus-ratio", "B's rate"),

@@ -5,7 +5,7 @@ use super::located;
 use super::output::{self, Reader, complain};
 use super::progress::{Look, Reporter};
 use crate::data::template::chatting::AUTO;
-use crate::data::{Chatting, Tokenizer, TrainOn, stop_ids};
+use crate::data::{Begin, Chatting, Tokenizer, TrainOn, stop_ids};
 use crate::error::{Error, Result};
 use crate::generate::chat::{History, Speaker};
 use crate::generate::{Decoder, Sampler, Sampling};
@@ -116,7 +116,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     tokenizer.check_against(source.config.vocab_size)?;
     let word = args.chat_template.clone().or(stored.as_ref().map(|run| run.chat_template.clone())).unwrap_or_else(|| AUTO.into());
     let template = Chatting::new(&word, &source.folder, TrainOn::Assistant)?.into_template()?;
-    let begin = if stored.is_some() { Vec::new() } else { tokenizer.begin()? };
+    let begin = stored.as_ref().map_or(Begin::Auto, |run| run.begin_token).ids(&tokenizer, &source.folder, source.config.bos_token_id)?;
     let context = source.config.max_position_embeddings;
     let capacity = args.context.unwrap_or(CONTEXT).clamp(2, context.max(2));
     let device = args.device.open()?;

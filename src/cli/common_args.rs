@@ -6,8 +6,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::generate::Sampling;
 use crate::model::ModelConfig;
-use crate::train::choice::{Choice, choice};
-use crate::train::run_folder::CONFIG_FILE;
+use crate::train::choice::Choice;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::path::Path;
@@ -16,26 +15,6 @@ use std::path::Path;
 pub const DEVICE_VARIABLE: &str = "DIABLO_DEVICE";
 /// More threads than any machine has cores; a slip of the keys beyond it.
 const MOST_THREADS: usize = 4096;
-
-choice! {
-    /// Whether a begin token is put before the prompt.
-    Begin {
-        /// As the tokenizer says, but none with an adapter that this program trained.
-        Auto = "auto",
-        /// As the tokenizer says.
-        On = "on",
-        /// None.
-        Off = "off",
-    }
-}
-
-impl Begin {
-    /// Whether the tokenizer's begin token belongs before the prompt: a model continues best what looks like its training rows.
-    pub fn applies(self, adapter: Option<&Path>) -> bool {
-        let own = || adapter.is_some_and(|folder| folder.join(CONFIG_FILE).exists());
-        self == Self::On || self == Self::Auto && !own()
-    }
-}
 
 /// Where a command computes.
 #[derive(Debug, Clone, Default, Args)]

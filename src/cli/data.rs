@@ -7,7 +7,7 @@ use super::train_args::TrainArgs;
 use crate::choice::choice;
 use crate::data::preview::{Fate, Piece, Preview};
 use crate::data::summary::{SHARES, duplicates, quantiles};
-use crate::data::{Options, Tokenizer, TooLong, training_eos};
+use crate::data::{Options, Tokenizer, TooLong};
 use crate::error::{Error, Result};
 use crate::model::ModelConfig;
 use crate::train::{Event, RunConfig, names, rows};
@@ -119,8 +119,7 @@ fn look(run: RunConfig, quiet: bool) -> Result<Told> {
     let config = ModelConfig::from_dir(&folder)?;
     let tokenizer = Tokenizer::from_dir(&folder)?;
     tokenizer.check_against(config.vocab_size)?;
-    let eos = training_eos(&folder, &tokenizer, &config.eos_token_id)?;
-    let options: Options = rows::options(&run, &folder, eos)?;
+    let options: Options = rows::options(&run, &folder, &config, &tokenizer)?;
     let reporter = std::sync::Mutex::new(Reporter::new(Look::choose(quiet, false)));
     let preview = Preview::read(&run.data, &run.reading(), &tokenizer, &options, &|done, total| {
         if let Ok(mut reporter) = reporter.lock() {

@@ -1,13 +1,14 @@
 //! `diablo eval`
 
-use super::common_args::{Begin, DeviceArgs, OutputArgs, open_adapter, word};
+use super::common_args::{DeviceArgs, OutputArgs, open_adapter, word};
 use super::located;
 use super::output::{self, grouped};
 use super::progress::{Look, Reporter};
-use crate::data::{Columns, Format, Reading, TrainOn};
+use crate::data::{Begin, Columns, Format, Reading, TrainOn};
 use crate::error::{Error, Result};
 use crate::eval::{Choices, FinalNumbers, Options, Scores, Share, evaluate, final_numbers, multiple_choice};
 use crate::model::Source;
+use crate::train::adapters::begin_token;
 use crate::train::choice::choice;
 use crate::train::config::WeightsFormat;
 use serde_json::{Value, json};
@@ -95,9 +96,9 @@ pub struct Args {
     /// Longest answer in tokens [default: what the row's completion can need; gsm8k: 256]; 0: no answers, the loss alone
     #[arg(long, value_name = "N")]
     max_new_tokens: Option<usize>,
-    /// Begin token before prompts that no template writes: auto, on or off; auto as in generate [default: off, as in training; auto for gsm8k and choice]
-    #[arg(long, value_parser = word::<Begin>(), hide_possible_values = true)]
-    begin_token: Option<Begin>,
+    /// Begin token before rows that no template writes; auto: as the rows of the adapter's run had it, else as the tokenizer says; on: also where it puts none
+    #[arg(long, value_parser = word::<Begin>(), default_value = "auto")]
+    begin_token: Begin,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
@@ -122,12 +123,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut reading = Reading { format: args.data_format, columns: args.columns };
     reading.columns.set("prompt", &args.prompt_column);
     reading.columns.set("completion", &args.completion_column);
-    let begin = args.begin_token.unwrap_or(if args.task == Task::Rows { Begin::Off } else { Begin::Auto });
     let options = Options {
         reading,
         chat_template: args.chat_template,
         train_on: args.train_on,
-        begin: begin.applies(args.adapter.as_deref()),
+        begin_token: begin_token(args.begin_token, &source.folder, args.adapter.as_deref()),
         seq_len: args.seq_len,
         batch_size: args.batch_size,
         max_new_tokens: args.max_new_tokens,

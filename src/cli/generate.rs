@@ -1,14 +1,15 @@
 //! `diablo generate`
 
-use super::common_args::{Begin, DeviceArgs, OutputArgs, SamplingArgs, open_adapter, say, word};
+use super::common_args::{DeviceArgs, OutputArgs, SamplingArgs, open_adapter, say, word};
 use super::located;
 use super::output::{self, Reader};
 use super::progress::{Look, Reporter};
-use crate::data::{Tokenizer, stop_ids};
+use crate::data::{Begin, Tokenizer, stop_ids};
 use crate::error::{Error, Result};
 use crate::generate::{Decoder, Sampler};
 use crate::model::Source;
 use crate::train::Event;
+use crate::train::adapters::begin_token;
 use crate::train::config::WeightsFormat;
 use serde_json::json;
 use std::path::PathBuf;
@@ -43,7 +44,7 @@ pub struct Args {
     /// Most tokens to write
     #[arg(long, value_name = "N", default_value_t = 128)]
     max_new_tokens: usize,
-    /// Begin token before the prompt; auto: as the tokenizer says, but none with an adapter that diablo trained, whose rows had none
+    /// Begin token before the prompt; auto: as the rows of the adapter's run had it, else as the tokenizer says; on: also where it puts none
     #[arg(long, value_parser = word::<Begin>(), default_value = "auto")]
     begin_token: Begin,
 
@@ -69,7 +70,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     tokenizer.check_against(source.config.vocab_size)?;
     let stop = stop_ids(&source.folder, &tokenizer, &source.config.eos_token_id)?;
     let text = tokenizer.encode(&args.prompt)?;
-    let mut prompt = if args.begin_token.applies(args.adapter.as_deref()) { tokenizer.begin()? } else { Vec::new() };
+    let begin = begin_token(args.begin_token, &model, args.adapter.as_deref());
+    let mut prompt = begin.ids(&tokenizer, &source.folder, source.config.bos_token_id)?;
     prompt.extend(&text);
     if text.is_empty() {
         return Err(Error::usage("--prompt: the text has no tokens", "give some text to continue"));

@@ -1,7 +1,7 @@
 //! The options of `diablo train` (and of `diablo info`): all optional, so that a file of options can stand below them.
 
 use super::common_args::{DeviceArgs, word};
-use crate::data::{Columns, DataFile, Format, TrainOn};
+use crate::data::{Begin, Columns, DataFile, Format, TrainOn};
 use crate::error::{Error, Result};
 use crate::model::Activations;
 use crate::train::blocks::Blocks;
@@ -120,6 +120,10 @@ pub struct TrainArgs {
     /// What is learned: assistant (all its turns, or the completion), last (its last turn) or all [default: assistant]
     #[arg(long, value_parser = word::<TrainOn>(), hide_possible_values = true, value_name = "PART", help_heading = "Length and data")]
     pub train_on: Option<TrainOn>,
+    /// Begin token before rows that no chat template writes: auto (as the tokenizer says), on (also where it puts none) or off
+    /// [default: auto]
+    #[arg(long, value_parser = word::<Begin>(), hide_possible_values = true, value_name = "WHEN", help_heading = "Length and data")]
+    pub begin_token: Option<Begin>,
     /// Take the rows in file order
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Length and data")]
     pub no_shuffle: Option<bool>,
@@ -249,7 +253,7 @@ impl TrainArgs {
         set!(model, out, method, pad_blocks, targets, adapter_dropout, rank, alpha, rslora, dora, init, lora_plus_ratio);
         set!(init_from_config, split, mixed_precision, activations);
         set!(batch_size, accumulate, seq_len, packing, too_long, prompt_column, completion_column, no_shuffle, seed);
-        set!(data_format, columns, chat_template, train_on, log);
+        set!(data_format, columns, chat_template, train_on, begin_token, log);
         set!(schedule, warmup, weight_decay, max_grad_norm, beta1, beta2, eps, sample_tokens);
         set_some!(blocks, init_adapter, weights, steps, epochs, lr, eval_data, eval_split, eval_every, patience, save_every);
         set_some!(sample_prompt, sample_every, gradient_checkpointing, memory);
@@ -302,7 +306,7 @@ mod tests {
         let c = config(
             "--model m --data d --split s --out o --method lora --blocks q_proj=8,default=4 --pad-blocks --targets q_proj,v_proj --adapter-dropout 0.1 \
              --rank 4 --alpha 8 --rslora --dora --init pissa --lora-plus-ratio 16 --init-adapter a --weights nf4 --steps 9 --batch-size 2 --accumulate 3 --seq-len 64 --packing --too-long drop \
-             --prompt-column q --completion-column a --data-format alpaca --columns output=x --chat-template model --train-on last --no-shuffle --seed 5 --lr 3e-3 --schedule linear --warmup 2 --weight-decay 0.01 \
+             --prompt-column q --completion-column a --data-format alpaca --columns output=x --chat-template model --train-on last --begin-token off --no-shuffle --seed 5 --lr 3e-3 --schedule linear --warmup 2 --weight-decay 0.01 \
              --max-grad-norm 0 --beta1 0.8 --beta2 0.9 --eps 1e-6 --eval-split 0.2 --eval-every 3 --patience 2 --save-every 4 --log tensorboard,csv \
              --sample-prompt p --sample-every 5 --sample-tokens 9 \
              --gradient-checkpointing --mixed-precision fp16 --activations bf16 --memory 4GiB --device cpu --threads 2",

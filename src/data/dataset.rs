@@ -96,8 +96,8 @@ pub struct Options {
     pub seq_len: usize,
     /// Put after every completion.
     pub eos: u32,
-    /// Put before every row, if any. Windows of a text get neither.
-    pub bos: Option<u32>,
+    /// Put before every row that no chat template writes, and before every window of a text; see [`super::Begin`]. Never learned.
+    pub begin: Vec<u32>,
     /// For rows beyond `seq_len`.
     pub too_long: TooLong,
     /// How conversations are written, and what is learned of a row.
@@ -147,7 +147,7 @@ impl Dataset {
     /// - **Chats**: the chat template writes them, and the whole is tokenised. The assistant's turns are learned.
     /// - **Text**: it is tokenised line by line, line ends kept, and cut into consecutive windows of `seq_len` tokens; what is
     ///   left after the last is dropped. Every token but a window's first is learned. A text shorter than one window is one
-    ///   short sample.
+    ///   short sample. Begin tokens count as the window's.
     ///
     /// `progress` is told how many of how many rows (or lines) are tokenised, in rising order, from whatever thread.
     /// `place` names the file in errors.
@@ -163,14 +163,15 @@ impl Dataset {
         }
         let (samples, mut report) = match rows {
             Rows::Pairs(all) => {
-                let encode = |row: &Row| options.chat.row(row, tokenizer, options.bos, options.eos, &format!("{place}:{}", row.line));
+                let encode = |row: &Row| options.chat.row(row, tokenizer, &options.begin, options.eos, &format!("{place}:{}", row.line));
                 rows_apart(all, encode, |row| row.line, options, place, progress)?
             }
             Rows::Chats(all) => {
-                let encode = |chat: &Chat| options.chat.chat(chat, tokenizer, options.bos, options.eos, &format!("{place}:{}", chat.line));
+                let encode =
+                    |chat: &Chat| options.chat.chat(chat, tokenizer, &options.begin, options.eos, &format!("{place}:{}", chat.line));
                 rows_apart(all, encode, |chat| chat.line, options, place, progress)?
             }
-            Rows::Text(text) => windows(text_ids(text, tokenizer, progress)?, options.seq_len, place)?,
+            Rows::Text(text) => windows(&text_ids(text, tokenizer, progress)?, options, place)?,
         };
         report.samples = samples.len();
         report.tokens = samples.iter().map(|s| s.ids.len()).sum();
@@ -329,15 +330,23 @@ fn text_ids(text: &str, tokenizer: &Tokenizer, progress: &(dyn Fn(usize, usize) 
     Ok(parts.concat())
 }
 
-fn windows(ids: Vec<u32>, seq_len: usize, place: &str) -> Result<(Vec<Sample>, Report)> {
+fn windows(ids: &[u32], options: &Options, place: &str) -> Result<(Vec<Sample>, Report)> {
     let mut report = Report::default();
+    let (begin, seq_len) = (&options.begin, options.seq_len.saturating_sub(options.begin.len()));
+    if seq_len < 2 {
+        let what = format!("a sequence length of {} leaves nothing to learn beside the begin token", options.seq_len);
+        return Err(Error::usage(what, "take a larger one"));
+    }
     if ids.len() < 2 {
         return Err(Error::input(place, format!("the text has {} tokens", ids.len()), "at least 2 are needed to learn one"));
     }
     let window = seq_len.min(ids.len());
     let whole = ids.chunks_exact(window);
     report.remainder = whole.remainder().len();
-    let samples: Vec<_> = whole.enumerate().map(|(row, w)| Sample { ids: w.to_vec(), learn_from: 1, row, ..Sample::default() }).collect();
+    // Nothing foretells where a window begins, so its first token is not learned from the begin token either.
+    let learn_from = begin.len() as u32 + 1;
+    let sample = |(row, w): (usize, &[u32])| Sample { ids: [&begin[..], w].concat(), learn_from, row, ..Sample::default() };
+    let samples: Vec<_> = whole.enumerate().map(sample).collect();
     report.rows = samples.len();
     samples.iter().for_each(|s| count_length(&mut report, s.ids.len()));
     Ok((samples, report))

@@ -26,8 +26,8 @@ fn prompt_is_masked_and_the_end_is_learned() {
     assert_eq!(data.samples[1], Sample { ids: vec![3, 4, 2], learn_from: 1, row: 1, ..Sample::default() });
     assert_eq!((report.rows, report.samples, report.tokens, report.targets, report.longest), (2, 2, 7, 4, 4));
     assert_eq!(report.histogram, [0, 0, 2]);
-    let with_bos = Options { bos: Some(1), ..options(8, TooLong::Error) };
-    let (data, _) = build(&rows(&[("a", "b"), ("", "b")]), &with_bos).unwrap();
+    let begun = Options { begin: vec![1], ..options(8, TooLong::Error) };
+    let (data, _) = build(&rows(&[("a", "b"), ("", "b")]), &begun).unwrap();
     assert_eq!(data.samples[0], Sample { ids: vec![1, 3, 4, 2], learn_from: 2, row: 0, ..Sample::default() });
     assert_eq!(data.samples[1], Sample { ids: vec![1, 4, 2], learn_from: 1, row: 1, ..Sample::default() });
 }

@@ -6,7 +6,7 @@
 //! | understand | `formats.rs`, `conversations.rs`, `rows.rs` | what the columns mean: pairs, Alpaca, ShareGPT, messages, text |
 //! | choose | `choices.rs` | of rows of multiple choice: question, candidates, the right one |
 //! | write | `template/` | conversations as the model's chat template writes them, and what is learned of them |
-//! | tokenise | `tokenizer.rs`, `charsmap.rs`, `lines.rs`, `special.rs` | ids without special tokens; the end token |
+//! | tokenise | `tokenizer.rs`, `charsmap.rs`, `lines.rs`, `begin.rs`, `special.rs` | ids; the begin token, the end token |
 //! | sample | `dataset.rs` | where a sample ends and from where its tokens are learned |
 //! | pack | `packing.rs` | which short rows share a sequence |
 //! | order | `order.rs` | which sample comes at which position of the run |
@@ -16,6 +16,7 @@
 //! `vocabulary/` tells a tokenizer to llama.cpp.
 
 pub mod batch;
+pub mod begin;
 pub mod buckets;
 mod charsmap;
 pub mod choices;
@@ -39,6 +40,7 @@ pub mod tokenizer;
 pub mod vocabulary;
 
 pub use batch::{Batch, IGNORE};
+pub use begin::Begin;
 pub use buckets::{bucket_for, buckets, padding};
 pub use choices::{ChoiceRow, read_choices};
 pub use dataset::{Dataset, Document, Options, Report, Sample, TooLong};

@@ -227,9 +227,10 @@ pub(super) mod tests {
             vocab += &format!(r#","{c}":{}"#, i + 3);
         }
         vocab += r#","\n":31"#;
+        let post = if extra.contains("post_processor") { "" } else { r#""post_processor":null,"# };
         format!(
             r#"{{"version":"1.0",{extra}"added_tokens":[{{"id":2,"content":"</s>","single_word":false,"lstrip":false,"rstrip":false,
-            "normalized":false,"special":true}}],"normalizer":null,"pre_tokenizer":null,"post_processor":null,"decoder":{{"type":"Fuse"}},
+            "normalized":false,"special":true}}],"normalizer":null,"pre_tokenizer":null,{post}"decoder":{{"type":"Fuse"}},
             "model":{{"type":"BPE","dropout":0.5,"unk_token":"<unk>","continuing_subword_prefix":null,"end_of_word_suffix":null,
             "fuse_unk":false,"byte_fallback":false,"vocab":{{{vocab}}},"merges":[]}}}}"#
         )

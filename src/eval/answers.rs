@@ -40,7 +40,7 @@ pub(super) async fn exact_match(
     let mut questions = Vec::new();
     for file in files {
         for row in read_rows(file, &options.reading)?.apart() {
-            let begin = options.begin_ids(tokenizer, chat, &row)?;
+            let begin = options.begin_ids(model.source, tokenizer, chat, &row)?;
             for (prompt, answer) in chat.questions(&row, tokenizer)?.into_iter().filter(|(prompt, _)| !prompt.is_empty()) {
                 // The same text may take other tokens than the tokenizer's own; twice as many leave room for that.
                 let most = options.max_new_tokens.unwrap_or(2 * tokenizer.encode(&answer)?.len() + 8);
@@ -82,7 +82,7 @@ pub(super) async fn final_numbers(
                 .find(|(prompt, _)| !prompt.is_empty())
                 .ok_or_else(|| Error::input(place(), "the row asks nothing", hint))?;
             let number = final_number(&answer).ok_or_else(|| Error::input(place(), "the row's answer has no final number", hint))?;
-            let prompt = [options.begin_ids(tokenizer, chat, &row)?, prompt].concat();
+            let prompt = [options.begin_ids(model.source, tokenizer, chat, &row)?, prompt].concat();
             questions.push(Question { prompt, answer: number, most: options.max_new_tokens.unwrap_or(WORKING) });
         }
     }

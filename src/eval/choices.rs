@@ -8,6 +8,7 @@ use super::interval::Share;
 use super::{Model, Options, likelihood};
 use crate::data::{Chatting, ChoiceRow, Dataset, Sample, Tokenizer, read_choices};
 use crate::error::{Error, Result};
+use crate::model::Source;
 use crate::train::Event;
 use std::path::PathBuf;
 
@@ -86,7 +87,7 @@ pub(super) async fn score(
         events(Event::note(format!("{}: multiple choice, {} rows{lead}", file.display(), questions.len())));
         for question in questions {
             let place = format!("{}:{}", file.display(), question.line);
-            let (samples, was_cut) = samples(&question, tokenizer, chat, options, rows.len(), &place)?;
+            let (samples, was_cut) = samples(&question, model.source, tokenizer, chat, options, rows.len(), &place)?;
             cut += usize::from(was_cut);
             data.samples.extend(samples);
             let bytes = question.candidates.iter().map(String::len).collect();
@@ -112,6 +113,7 @@ pub(super) async fn score(
 /// does not fit, all of them lose the same tokens of the question's beginning; whether that is so.
 fn samples(
     question: &ChoiceRow,
+    source: &Source,
     tokenizer: &Tokenizer,
     chat: &Chatting,
     options: &Options,
@@ -119,7 +121,7 @@ fn samples(
     place: &str,
 ) -> Result<(Vec<Sample>, bool)> {
     let (prompt, _) = chat.questions(&question.asked, tokenizer)?.pop().ok_or_else(|| Error::input(place, "the row asks nothing", ""))?;
-    let mut prompt = [options.begin_ids(tokenizer, chat, &question.asked)?, prompt].concat();
+    let mut prompt = [options.begin_ids(source, tokenizer, chat, &question.asked)?, prompt].concat();
     // A template ends where the answer begins; other questions mostly end in a word.
     let apart = !chat.writes(&question.asked) && !question.ends_in_blank() && !tokenizer.puts_blank()?;
     let lead = format!("{}{}", if apart { " " } else { "" }, question.lead);

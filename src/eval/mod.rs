@@ -12,7 +12,7 @@ pub use interval::{Share, mean_interval};
 
 use crate::adapter::AdapterFile;
 use crate::data::template::chatting::AUTO;
-use crate::data::{Chatting, Dataset, Options as DataOptions, Reading, Rows, Tokenizer, TooLong, TrainOn, training_eos};
+use crate::data::{Begin, Chatting, Dataset, Options as DataOptions, Reading, Rows, Tokenizer, TooLong, TrainOn, training_eos};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Source;
@@ -28,8 +28,8 @@ pub struct Options {
     pub chat_template: String,
     /// Which parts of a row are scored.
     pub train_on: TrainOn,
-    /// Whether the tokenizer's begin token stands before what no template writes. Training puts none there.
-    pub begin: bool,
+    /// The begin token before what no template writes. [`crate::train::adapters::begin_token`] knows what an adapter's rows had.
+    pub begin_token: Begin,
     /// Rows are cut to so many tokens; the length of a text's windows.
     pub seq_len: usize,
     /// Rows that go through the model together.
@@ -44,7 +44,7 @@ impl Default for Options {
             reading: Reading::default(),
             chat_template: AUTO.into(),
             train_on: TrainOn::Assistant,
-            begin: false,
+            begin_token: Begin::Auto,
             seq_len: 512,
             batch_size: 8,
             max_new_tokens: None,
@@ -54,8 +54,8 @@ impl Default for Options {
 
 impl Options {
     /// What stands before these rows' prompts.
-    fn begin_ids(&self, tokenizer: &Tokenizer, chat: &Chatting, rows: &Rows) -> Result<Vec<u32>> {
-        if self.begin && !chat.writes(rows) { tokenizer.begin() } else { Ok(Vec::new()) }
+    fn begin_ids(&self, source: &Source, tokenizer: &Tokenizer, chat: &Chatting, rows: &Rows) -> Result<Vec<u32>> {
+        if chat.writes(rows) { Ok(Vec::new()) } else { self.begin_token.ids(tokenizer, &source.folder, source.config.bos_token_id) }
     }
 }
 
@@ -99,8 +99,8 @@ pub async fn evaluate(
     let (tokenizer, chat) = opened(source, options)?;
     let model = Model { device, source, adapter };
     let eos = training_eos(&source.folder, &tokenizer, &source.config.eos_token_id)?;
-    let bos = if options.begin { tokenizer.begin()?.first().copied() } else { None };
-    let how = DataOptions { seq_len: options.seq_len, eos, bos, too_long: TooLong::Cut, chat: chat.clone() };
+    let begin = options.begin_token.ids(&tokenizer, &source.folder, source.config.bos_token_id)?;
+    let how = DataOptions { seq_len: options.seq_len, eos, begin, too_long: TooLong::Cut, chat: chat.clone() };
     let mut data = Dataset { samples: Vec::new() };
     for file in files {
         data.samples.extend(rows::build(file, &options.reading, &tokenizer, &how, events)?.samples);

@@ -5,12 +5,12 @@
 use super::{Decoder, Sampler, Sampling};
 use crate::adapter::AdapterFile;
 use crate::adapter::files::CONFIG_FILE as ADAPTER_FILE;
-use crate::data::{ChatTemplate, DecodeStream, Tokenizer, stop_ids};
+use crate::data::{Begin, ChatTemplate, DecodeStream, Tokenizer, stop_ids};
 use crate::device::Device;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::model::Source;
-use crate::train::run_folder::CONFIG_FILE as RUN_FILE;
+use crate::train::adapters::begin_token;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,6 @@ pub struct Together<'a> {
     source: &'a Source,
     tokenizer: &'a Tokenizer,
     stop: Vec<u32>,
-    begin: Vec<u32>,
     template: Option<ChatTemplate>,
     loaded: Option<(Decoder, usize)>,
     adapters: Vec<Added>,
@@ -100,8 +99,7 @@ impl<'a> Together<'a> {
     /// Where the tokenizer has no end token.
     pub fn new(device: Device, source: &'a Source, tokenizer: &'a Tokenizer) -> Result<Self> {
         let stop = stop_ids(&source.folder, tokenizer, &source.config.eos_token_id)?;
-        let begin = tokenizer.begin()?;
-        Ok(Self { device, source, tokenizer, stop, begin, template: None, loaded: None, adapters: Vec::new() })
+        Ok(Self { device, source, tokenizer, stop, template: None, loaded: None, adapters: Vec::new() })
     }
 
     /// Answers a question. `say` gets every part with the voice's place in the question, and ends all of it by returning false.
@@ -134,7 +132,9 @@ impl<'a> Together<'a> {
             return Err(Error::usage("the prompt has no tokens", "write some text to continue"));
         }
         let context = self.source.config.max_position_embeddings;
-        let longest = ids.len() + self.begin.len();
+        let prompts: Vec<Vec<u32>> =
+            question.voices.iter().map(|voice| self.begun(&ids, question.chat, voice.as_deref())).collect::<Result<_>>()?;
+        let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
         if longest >= context {
             let what = format!("{longest} tokens leave no room in the model's context of {context} tokens");
             return Err(Error::usage(what, "use a shorter prompt"));
@@ -157,8 +157,7 @@ impl<'a> Together<'a> {
                     }
                 },
             };
-            let prompt = if !question.chat && begins(voice.as_deref()) { [&self.begin[..], &ids].concat() } else { ids.clone() };
-            speeches.push(self.open(place, number, &prompt, question.sampling).await?);
+            speeches.push(self.open(place, number, &prompts[place], question.sampling).await?);
         }
         while !speeches.is_empty() {
             let mut at = 0;
@@ -173,6 +172,13 @@ impl<'a> Together<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The ids with the begin token that a voice expects before them. Chat templates write their own.
+    fn begun(&self, ids: &[u32], chat: bool, voice: Option<&Path>) -> Result<Vec<u32>> {
+        let (folder, config) = (&self.source.folder, &self.source.config);
+        let begin = if chat { Begin::Off } else { begin_token(Begin::Auto, folder, voice) };
+        Ok([begin.ids(self.tokenizer, folder, config.bos_token_id)?, ids.to_vec()].concat())
     }
 
     /// The text that voices go on from.
@@ -261,11 +267,6 @@ impl<'a> Together<'a> {
         listens &= say(speech.place, Part::Ended(speech.end));
         Ok(listens.then_some(false))
     }
-}
-
-/// Whether the tokenizer's begin token belongs before the prompt: the rows of this program's own runs had none.
-fn begins(adapter: Option<&Path>) -> bool {
-    !adapter.is_some_and(|folder| crate::files::is_file(&folder.join(RUN_FILE)))
 }
 
 /// Whether a folder has an adapter to speak with.

@@ -240,6 +240,7 @@ impl Paper {
             reading: run.reading(),
             chat_template: run.chat_template.clone(),
             train_on: run.train_on,
+            begin_token: run.begin_token,
             seq_len: run.seq_len,
             batch_size: run.batch_size,
             ..eval::Options::default()

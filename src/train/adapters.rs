@@ -3,6 +3,7 @@
 use super::config::{Init, RunConfig};
 use super::resolve::variant;
 use super::run_folder::CONFIG_FILE;
+use crate::data::Begin;
 use crate::files;
 use crate::generate::together::has_adapter;
 use std::path::{Path, PathBuf};
@@ -18,14 +19,29 @@ pub struct Found {
     pub run: Option<RunConfig>,
 }
 
+/// The options of the run whose folder this is. One that a newer version wrote may be unreadable; its adapter still speaks.
+fn run_of(folder: &Path) -> Option<RunConfig> {
+    let path = folder.join(CONFIG_FILE);
+    if files::is_file(&path) { RunConfig::from_toml_file(&path).ok() } else { None }
+}
+
+/// Which begin token is put before a text, where `asked` leaves it open: that of the rows of the run that made the adapter, or the whole
+/// model (`model` in a run's folder), since a model continues best what looks like its rows; else the tokenizer's word.
+pub fn begin_token(asked: Begin, model: &Path, adapter: Option<&Path>) -> Begin {
+    let whole = || if model.ends_with("model") { model.parent() } else { None };
+    match (asked, adapter.or_else(whole).and_then(run_of)) {
+        (Begin::Auto, Some(run)) => run.begin_token,
+        _ => asked,
+    }
+}
+
 impl Found {
     /// The adapter in a folder, if one is there.
     pub fn look(folder: &Path) -> Option<Self> {
         if !has_adapter(folder) {
             return None;
         }
-        let path = folder.join(CONFIG_FILE);
-        let run = if files::is_file(&path) { RunConfig::from_toml_file(&path).ok() } else { None };
+        let run = run_of(folder);
         let name = folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned());
         Some(Self { folder: folder.to_path_buf(), name, run })
     }

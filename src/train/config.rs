@@ -5,7 +5,7 @@ use super::budget::Budget;
 use super::choice::choice;
 use super::logs::LogKind;
 use super::schedule::ScheduleKind;
-use crate::data::{Columns, DataFiles, Format as DataFormat, Reading, TrainOn};
+use crate::data::{Begin, Columns, DataFiles, Format as DataFormat, Reading, TrainOn};
 use crate::kernels::Format;
 use crate::model::Activations;
 use serde::{Deserialize, Serialize};
@@ -170,6 +170,8 @@ pub struct RunConfig {
     pub chat_template: String,
     /// From which parts of a row is learned.
     pub train_on: TrainOn,
+    /// Whether a begin token stands before rows that no chat template writes.
+    pub begin_token: Begin,
     /// Takes the rows in file order. Stands for `--no-shuffle`; see [`RunConfig::shuffle`].
     pub no_shuffle: bool,
     /// The seed of everything random.
@@ -265,6 +267,7 @@ impl Default for RunConfig {
             columns: Columns::default(),
             chat_template: crate::data::template::chatting::AUTO.into(),
             train_on: TrainOn::Assistant,
+            begin_token: Begin::Auto,
             no_shuffle: false,
             seed: 42,
             lr: None,
@@ -298,7 +301,7 @@ impl Default for RunConfig {
 /// What a checkpoint depends on: a resume with another value would go on with something else.
 ///
 /// The rest (rates, lengths of the run, evaluation, device) may change between sittings.
-const FIXED_KEYS: [&str; 32] = [
+const FIXED_KEYS: [&str; 33] = [
     "model",
     "data",
     "split",
@@ -326,6 +329,7 @@ const FIXED_KEYS: [&str; 32] = [
     "columns",
     "chat_template",
     "train_on",
+    "begin_token",
     "no_shuffle",
     "seed",
     "eval_split",
@@ -333,11 +337,16 @@ const FIXED_KEYS: [&str; 32] = [
     "mixed_precision",
 ];
 
-/// Those of them that came later: they count where they are not left alone, so that checkpoints of older versions still resume.
-const LATER_KEYS: [&str; 9] =
-    ["activations", "mixed_precision", "split", "data_format", "columns", "chat_template", "train_on", "dora", "init"];
+/// Those of them that came later: they count where they are not as [`RunConfig::before`], so that checkpoints of older versions still resume.
+const LATER_KEYS: [&str; 10] =
+    ["activations", "mixed_precision", "split", "data_format", "columns", "chat_template", "train_on", "begin_token", "dora", "init"];
 
 impl RunConfig {
+    /// The defaults of runs whose `run.toml` does not know the later options: rows had no begin token then.
+    pub(super) fn before() -> Self {
+        Self { begin_token: Begin::Off, ..Self::default() }
+    }
+
     /// Whether the rows are taken in a seeded random order.
     pub fn shuffle(&self) -> bool {
         !self.no_shuffle
@@ -398,8 +407,8 @@ impl RunConfig {
     pub fn fingerprint(&self) -> String {
         let map = self.values();
         // FNV-1a: written out because it must stay the same in every version.
-        let defaults = Self::default().values();
-        let counts = |k: &&&str| !LATER_KEYS.contains(*k) || map.get(**k) != defaults.get(**k);
+        let before = Self::before().values();
+        let counts = |k: &&&str| !LATER_KEYS.contains(*k) || map.get(**k) != before.get(**k);
         let hash = FIXED_KEYS
             .iter()
             .filter(counts)

@@ -46,6 +46,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "columns",
             "chat_template",
             "train_on",
+            "begin_token",
             "no_shuffle",
             "seed",
         ],
@@ -57,6 +58,9 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ),
     ("the machine", &["gradient_checkpointing", "mixed_precision", "activations", "memory", "device", "threads"]),
 ];
+
+/// How a file begins that a run wrote: all its options are there.
+const RESOLVED: &str = "# The options of this run, resolved.";
 
 /// Every key of `run.toml`.
 pub fn keys() -> impl Iterator<Item = &'static str> {
@@ -72,7 +76,7 @@ impl RunConfig {
         Self::from_toml(&text, &path.display().to_string())
     }
 
-    /// Reads options from text; `place` names it in errors.
+    /// Reads options from text; `place` names it in errors. What a run's own file leaves out came later than the run, and is as it was then.
     pub fn from_toml(text: &str, place: &str) -> Result<Self> {
         // Editors on Windows put a byte order mark first, which is no part of TOML.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -91,15 +95,18 @@ impl RunConfig {
                 return Err(Error::input(at(key.span().start), format!("unknown key '{name}'"), unknown_hint(name)));
             }
         }
-        let config = Self::deserialize(toml::Deserializer::parse(text).map_err(fault)?).map_err(fault)?;
+        let mut config = Self::deserialize(toml::Deserializer::parse(text).map_err(fault)?).map_err(fault)?;
+        if text.starts_with(RESOLVED) && !table.get_ref().contains_key("begin_token") {
+            config.begin_token = Self::before().begin_token;
+        }
         Ok(config)
     }
 
     /// The run as text: a header, then every option that has a value, always in the same order.
     pub fn to_toml_string(&self) -> Result<String> {
         let table = toml::Table::try_from(self).map_err(|e| Error::usage(format!("the options cannot be written to run.toml: {e}"), ""))?;
-        let mut out = String::from(
-            "# The options of this run, resolved. To run it again: diablo train --config run.toml --out OTHER\n\
+        let mut out = format!(
+            "{RESOLVED} To run it again: diablo train --config run.toml --out OTHER\n\
              # Keys are the long options of `diablo train` with _ for -; flags on the command line win over this file.\n",
         );
         for (heading, keys) in GROUPS {
@@ -133,6 +140,7 @@ fn key_of(text: &str, offset: usize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Begin;
     use crate::train::blocks::Blocks;
     use crate::train::config::{Method, TooLong};
 
@@ -179,6 +187,15 @@ mod tests {
             assert_eq!(back, config);
             assert_eq!(back.to_toml_string().expect("writes"), text);
         }
+    }
+
+    #[test]
+    fn a_run_of_before_the_begin_token_had_none() {
+        let text = RunConfig::default().to_toml_string().expect("writes");
+        let older = text.replace("begin_token = \"auto\"\n", "");
+        assert_ne!(older, text);
+        let begin = |text: &str| RunConfig::from_toml(text, "run.toml").expect("reads").begin_token;
+        assert_eq!((begin(&older), begin(&text), begin("seed = 1")), (Begin::Off, Begin::Auto, Begin::Auto));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::event::Event;
 use super::names;
 use crate::data::{self, Chatting, Dataset, Found, Options, Reading, Report, Rows, Tokenizer, packed, read_file, training_eos};
 use crate::error::{Error, Result};
-use crate::model::Source;
+use crate::model::{ModelConfig, Source};
 use std::path::Path;
 
 /// Sequence lengths that a run is laid out for, at most.
@@ -43,12 +43,12 @@ pub fn load(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -> 
 /// How a run's rows become samples.
 ///
 /// # Errors
-/// Where the chat template that is asked for is not there.
-pub fn options(run: &RunConfig, folder: &Path, eos: u32) -> Result<Options> {
+/// Where the chat template or the begin token that is asked for is not there, or the checkpoint names no end token.
+pub fn options(run: &RunConfig, folder: &Path, config: &ModelConfig, tokenizer: &Tokenizer) -> Result<Options> {
     Ok(Options {
         seq_len: run.seq_len,
-        eos,
-        bos: None,
+        eos: training_eos(folder, tokenizer, &config.eos_token_id)?,
+        begin: run.begin_token.ids(tokenizer, folder, config.bos_token_id)?,
         too_long: match run.too_long {
             TooLong::Cut => data::TooLong::Cut,
             TooLong::Drop => data::TooLong::Drop,
@@ -61,8 +61,7 @@ pub fn options(run: &RunConfig, folder: &Path, eos: u32) -> Result<Options> {
 fn load_apart(run: &RunConfig, source: &Source, events: &mut dyn FnMut(Event)) -> Result<Loaded> {
     let tokenizer = Tokenizer::from_dir(&source.folder)?;
     tokenizer.check_against(source.config.vocab_size)?;
-    let eos = training_eos(&source.folder, &tokenizer, &source.config.eos_token_id)?;
-    let options = options(run, &source.folder, eos)?;
+    let options = options(run, &source.folder, &source.config, &tokenizer)?;
     let reading = run.reading();
     let (mut train, mut held_out) = (Vec::new(), Vec::new());
     for (index, file) in names::data(run, events)?.0.iter().enumerate() {

@@ -68,10 +68,12 @@ impl Writer {
     pub fn open(run: &RunConfig, source: &Source) -> Result<Option<Self>> {
         let Some(prompt) = run.sample_prompt.clone() else { return Ok(None) };
         let tokenizer = Tokenizer::from_dir(&source.folder)?;
-        let ids = tokenizer.encode(&prompt)?;
-        if ids.is_empty() {
+        let text = tokenizer.encode(&prompt)?;
+        if text.is_empty() {
             return Err(Error::usage("--sample-prompt: the text has no tokens", "give some text to continue"));
         }
+        let mut ids = run.begin_token.ids(&tokenizer, &source.folder, source.config.bos_token_id)?;
+        ids.extend(text);
         let room = source.config.max_position_embeddings.saturating_sub(ids.len());
         if room == 0 {
             let what = format!("--sample-prompt: its {} tokens fill the model's context", ids.len());

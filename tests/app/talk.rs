@@ -51,7 +51,7 @@ fn voices_in_turn_say_what_each_says_alone() {
     let alone = |out: Option<&Path>, sampling: Sampling| {
         let adapter = out.map(|out| AdapterFile::open(out, &source.config).expect("an adapter"));
         let mut decoder = block_on(Decoder::new(&Device::Cpu, &source, adapter.as_ref(), 128, &mut |_, _| ())).expect("a decoder");
-        let prompt = if out.is_some() { ids.clone() } else { [tokenizer.begin().expect("begin"), ids.clone()].concat() };
+        let prompt = [tokenizer.begin().expect("begin"), ids.clone()].concat();
         let mut sampler = Sampler::new(sampling);
         block_on(decoder.continue_tokens(&tokenizer, &prompt, 12, &stop, &mut sampler, &mut |_| true)).expect("text").text
     };

@@ -6,7 +6,7 @@ use diablo::device::Device;
 use diablo::generate::Decoder;
 use diablo::model::Source;
 use diablo::train::{RunConfig, Trainer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -23,6 +23,28 @@ pub fn shared(name: &str) -> Option<PathBuf> {
 /// A file of the demo.
 pub fn demo(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo")).join(name)
+}
+
+/// The demo's model in a folder, with a tokenizer that begins texts with a token, which its own does not; the token's id.
+pub fn demo_that_begins(folder: &Path) -> (PathBuf, u32) {
+    let model = folder.join("base");
+    std::fs::create_dir(&model).expect("a folder");
+    for entry in std::fs::read_dir(demo("model")).expect("the model's files") {
+        let path = entry.expect("a file").path();
+        std::fs::copy(&path, model.join(path.file_name().expect("a name"))).expect("a copy");
+    }
+    let mut tokenizer = json_file(&model, "tokenizer.json");
+    let (token, id) = (tokenizer["added_tokens"][0]["content"].clone(), tokenizer["added_tokens"][0]["id"].clone());
+    let (special, sequence) = (json!({"SpecialToken": {"id": token, "type_id": 0}}), json!({"Sequence": {"id": "A", "type_id": 0}}));
+    let name = token.as_str().expect("a token").to_owned();
+    tokenizer["post_processor"] = json!({
+        "type": "TemplateProcessing",
+        "single": [special, sequence],
+        "pair": [special, sequence, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {name.clone(): {"id": name, "ids": [id], "tokens": [name]}},
+    });
+    std::fs::write(model.join("tokenizer.json"), tokenizer.to_string()).expect("a file");
+    (model, u32::try_from(id.as_u64().expect("an id")).expect("a small id"))
 }
 
 /// A run that is asked to stop after three of its steps.

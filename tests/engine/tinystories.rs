@@ -1,7 +1,7 @@
 //! A real checkpoint on real text: `../shared/README.md` has what PyTorch reaches.
 
 use crate::common::shared;
-use diablo::data::Tokenizer;
+use diablo::data::{Begin, Tokenizer};
 use diablo::device::Device;
 use diablo::generate::{Decoder, Sampler, Sampling};
 use diablo::model::Source;
@@ -31,6 +31,8 @@ fn held_out_loss(method: Method, lr: f64) -> Option<f64> {
         blocks: Some(Blocks::One(8)).filter(|_| method == Method::Diablo),
         rank: 8,
         alpha: 16.0,
+        // As in PyTorch's run.
+        begin_token: Begin::Off,
         steps: Some(300),
         batch_size: 8,
         seq_len: 128,

@@ -1,6 +1,7 @@
 //! Frozen weights in fewer bits: what they cost, and that every device agrees on them.
 
 use crate::common::{demo, shared};
+use diablo::data::Begin;
 use diablo::device::Limits;
 use diablo::model::{Activations, ModelConfig, Source};
 use diablo::train::blocks::Blocks;
@@ -35,6 +36,7 @@ fn on_shakespeare(real: &Path, folder: &Path, method: Method, name: &str) -> Run
         method,
         blocks: Some(Blocks::One(8)).filter(|_| method == Method::Diablo),
         rank: 8,
+        begin_token: Begin::Off,
         steps: Some(100),
         seq_len: 128,
         lr: Some(1e-2),

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod begin;
 mod rows;
 mod tasks;
 mod templates;

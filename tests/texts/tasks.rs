@@ -1,6 +1,6 @@
 //! `diablo eval --task`: likelihoods against sums of the decoder's own logits and against transformers, choices, final numbers, intervals.
 
-use crate::common::{command, demo, diablo, end, python, text};
+use crate::common::{command, demo, demo_that_begins, diablo, end, python, text};
 use diablo::adapter::AdapterFile;
 use diablo::data::Tokenizer;
 use diablo::device::Device;
@@ -285,35 +285,17 @@ fn the_perplexitys_interval_is_that_of_the_rows() {
 
 #[test]
 fn a_begin_token_stands_before_the_question() {
-    // The demo's model, with a tokenizer that begins texts with a token, which its own does not.
     let folder = tempfile::tempdir().expect("a folder");
-    let model = folder.path().join("model");
-    std::fs::create_dir(&model).expect("a folder");
-    for entry in std::fs::read_dir(demo("model")).expect("the model's files") {
-        let path = entry.expect("a file").path();
-        std::fs::copy(&path, model.join(path.file_name().expect("a name"))).expect("a copy");
-    }
-    let mut tokenizer = crate::common::json_file(&model, "tokenizer.json");
-    let (token, id) = (tokenizer["added_tokens"][0]["content"].clone(), tokenizer["added_tokens"][0]["id"].clone());
-    let (special, sequence) = (json!({"SpecialToken": {"id": token, "type_id": 0}}), json!({"Sequence": {"id": "A", "type_id": 0}}));
-    let name = token.as_str().expect("a token").to_owned();
-    tokenizer["post_processor"] = json!({
-        "type": "TemplateProcessing",
-        "single": [special, sequence],
-        "pair": [special, sequence, {"Sequence": {"id": "B", "type_id": 0}}],
-        "special_tokens": {name.clone(): {"id": name, "ids": [id], "tokens": [name]}},
-    });
-    std::fs::write(model.join("tokenizer.json"), tokenizer.to_string()).expect("a file");
+    let (model, id) = demo_that_begins(folder.path());
     let questions = questions(3);
     let files = [write(folder.path(), "rows.jsonl", &questions)];
     let source = Source::open(&model).expect("a model");
-    let options = Options { begin: true, ..Options::default() };
+    let options = Options::default();
     let got = pollster::block_on(multiple_choice(&Device::Cpu, &source, None, &files, &options, &mut |_| ())).expect("scores");
     let got: Vec<f64> = got.rows.into_iter().flat_map(|row| row.log_likelihoods).collect();
 
     let tokenizer = Tokenizer::from_dir(&model).expect("a tokenizer");
     let mut decoder = pollster::block_on(Decoder::new(&Device::Cpu, &source, None, 128, &mut |_, _| ())).expect("a decoder");
-    let id = u32::try_from(id.as_u64().expect("an id")).expect("a small id");
     let mut sums = |begin: &[u32]| -> Vec<f64> {
         let mut one = |(prompt, lead, candidate): &(String, String, String)| {
             let (ids, from) = tokens(&tokenizer, prompt, lead, candidate);

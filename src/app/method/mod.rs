@@ -97,7 +97,7 @@ impl MethodPage {
             if asked.run.too_long == TooLong::Drop {
                 lengths.retain(|length| *length <= asked.run.seq_len);
             }
-            let writes = asked.model.writes(asked.run.sample_prompt.as_deref().unwrap_or_default(), asked.run.sample_tokens);
+            let writes = asked.model.writes(&asked.run);
             Estimate::new(&asked.run, &asked.model.source, &lengths, writes, Limits::NONE, asked.free)
         });
     }

@@ -6,7 +6,7 @@ use crate::app::platform::{self, Ask};
 use crate::app::shared::{Command, Shared, View};
 use crate::app::theme::{space, tokens};
 use crate::app::trouble;
-use crate::data::{Format, TrainOn};
+use crate::data::{Begin, Format, TrainOn};
 use crate::model::modules::means;
 use crate::train::RunConfig;
 use crate::train::choice::Choice;
@@ -323,7 +323,7 @@ fn memory(ui: &mut Ui, run: &mut RunConfig) {
 
 /// What rows are, and what is learned of them. True where they are to be read again.
 fn rows_as(ui: &mut Ui, run: &mut RunConfig) -> bool {
-    let before = (run.data_format, run.train_on);
+    let before = (run.data_format, run.train_on, run.begin_token);
     field(ui, "Rows", "The format of the rows; automatic: told by the first one", |ui| {
         ComboBox::from_id_salt("format").selected_text(run.data_format.name()).width(160.0).show_ui(ui, |ui| {
             for format in Format::WORDS.iter().filter_map(|word| Format::from_word(word)) {
@@ -352,7 +352,19 @@ fn rows_as(ui: &mut Ui, run: &mut RunConfig) -> bool {
             left = ui.add(TextEdit::singleline(&mut run.chat_template).desired_width(160.0)).lost_focus();
         },
     );
-    left || before != (run.data_format, run.train_on)
+    field(ui, "Begin token", "Before rows that no chat template writes; as the tokenizer says, always, or never", |ui| {
+        let name = |begin: Begin| match begin {
+            Begin::Auto => "as the tokenizer says",
+            Begin::On => "always",
+            Begin::Off => "never",
+        };
+        ComboBox::from_id_salt("begin").selected_text(name(run.begin_token)).width(160.0).show_ui(ui, |ui| {
+            for begin in [Begin::Auto, Begin::On, Begin::Off] {
+                ui.selectable_value(&mut run.begin_token, begin, name(begin));
+            }
+        });
+    });
+    left || before != (run.data_format, run.train_on, run.begin_token)
 }
 
 /// The button that begins the run. `sound`: the options fit the model.

@@ -73,18 +73,18 @@ impl Chatting {
         Some((template, Chat { learned: vec![true; messages.len()], messages, tools: None, plain: None, line: row.line }))
     }
 
-    /// The ids of a row of two texts. Apart from a template they are tokenised apart and joined, `eos` behind them.
-    pub(in crate::data) fn row(&self, row: &Row, tokenizer: &Tokenizer, bos: Option<u32>, eos: u32, place: &str) -> Result<Learned> {
+    /// The ids of a row of two texts. Apart from a template they are tokenised apart and joined, `begin` before and `eos` behind them.
+    pub(in crate::data) fn row(&self, row: &Row, tokenizer: &Tokenizer, begin: &[u32], eos: u32, place: &str) -> Result<Learned> {
         if let Some((template, chat)) = self.pair(row) {
             return template.tokens(&chat, tokenizer, self.train_on, place);
         }
-        self.plain(&row.prompt, &row.completion, tokenizer, bos, eos)
+        self.plain(&row.prompt, &row.completion, tokenizer, begin, eos)
     }
 
-    fn plain(&self, prompt: &str, completion: &str, tokenizer: &Tokenizer, bos: Option<u32>, eos: u32) -> Result<Learned> {
-        let mut ids: Vec<u32> = bos.into_iter().collect();
+    fn plain(&self, prompt: &str, completion: &str, tokenizer: &Tokenizer, begin: &[u32], eos: u32) -> Result<Learned> {
+        let (mut ids, mut mask) = (begin.to_vec(), vec![false; begin.len()]);
         ids.extend(tokenizer.encode(prompt)?);
-        let mut mask = vec![self.train_on == TrainOn::All; ids.len()];
+        mask.resize(ids.len(), self.train_on == TrainOn::All);
         ids.extend(tokenizer.encode(completion)?);
         ids.push(eos);
         mask.resize(ids.len(), true);
@@ -92,10 +92,10 @@ impl Chatting {
     }
 
     /// The ids of a conversation.
-    pub(in crate::data) fn chat(&self, chat: &Chat, tokenizer: &Tokenizer, bos: Option<u32>, eos: u32, place: &str) -> Result<Learned> {
+    pub(in crate::data) fn chat(&self, chat: &Chat, tokenizer: &Tokenizer, begin: &[u32], eos: u32, place: &str) -> Result<Learned> {
         match (self.template(), &chat.plain) {
             (Some(template), _) => template.tokens(chat, tokenizer, self.train_on, place),
-            (None, Some((prompt, completion))) => self.plain(prompt, completion, tokenizer, bos, eos),
+            (None, Some((prompt, completion))) => self.plain(prompt, completion, tokenizer, begin, eos),
             (None, None) => Err(self.missing(place)),
         }
     }

@@ -4,7 +4,7 @@ use crate::train::record::RunRecord;
 use std::path::Path;
 
 /// The options that losses depend on, beside what is being compared.
-pub const ROWS: [&str; 14] = [
+pub const ROWS: [&str; 15] = [
     "model",
     "data",
     "split",
@@ -18,6 +18,7 @@ pub const ROWS: [&str; 14] = [
     "columns",
     "chat_template",
     "train_on",
+    "begin_token",
     "init_from_config",
 ];
 
