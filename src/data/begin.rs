@@ -41,12 +41,12 @@ mod tests {
     #[test]
     fn a_tokenizer_that_begins_texts_is_heard() {
         let dir = tempfile::tempdir().unwrap();
-        let template = r#""post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"a","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"pair":[{"Sequence":{"id":"A","type_id":0}},{"Sequence":{"id":"B","type_id":0}}],"special_tokens":{"a":{"id":"a","ids":[3],"tokens":["a"]}}},"#;
+        let template = r#""post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"pair":[{"Sequence":{"id":"A","type_id":0}},{"Sequence":{"id":"B","type_id":0}}],"special_tokens":{"<s>":{"id":"<s>","ids":[1],"tokens":["<s>"]}}},"#;
         let (begins, plain) = (small(template), small(""));
         let ids = |begin: Begin, tokenizer: &Tokenizer, config| begin.ids(tokenizer, dir.path(), config).unwrap();
         assert_eq!(
             (ids(Begin::Auto, &begins, Some(9)), ids(Begin::On, &begins, Some(9)), ids(Begin::Off, &begins, Some(9))),
-            (vec![3], vec![3], vec![])
+            (vec![1], vec![1], vec![])
         );
         assert_eq!(
             (ids(Begin::Auto, &plain, Some(9)), ids(Begin::On, &plain, Some(9)), ids(Begin::Off, &plain, None)),

@@ -48,6 +48,7 @@ impl RunFolder {
             let hint = format!("go on with it: {}\nor name another folder with --out", resume_command(out));
             return Err(Error::usage(format!("--out {}: holds a run already ({found})", out.display()), hint));
         }
+        clear_up(out, run.is_some())?;
         let checkpoints = Checkpoints::open(&out.join(CHECKPOINTS))?;
         Ok(Self { dir: out.to_path_buf(), checkpoints, lock: Some(lock) })
     }
@@ -118,6 +119,20 @@ fn resume_command(out: &Path) -> String {
     format!("diablo train --resume --out {}", quoting::path(out))
 }
 
+/// Removes files that a kill left half written, here and in the model of a run that trained a whole one. Of a folder that holds no run yet
+/// only its options can be such a file; whatever else is there is somebody else's.
+fn clear_up(out: &Path, holds_run: bool) -> Result<()> {
+    for folder in [out.to_path_buf(), out.join("model")] {
+        let names = match files::names(&folder) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            names => names.map_err(Error::io(&folder))?,
+        };
+        let left = |name: &&String| files::is_unfinished(name) && (holds_run || name.starts_with(&format!(".{CONFIG_FILE}.")));
+        names.iter().filter(left).try_for_each(|name| files::remove(&folder.join(name)))?;
+    }
+    Ok(())
+}
+
 fn lock(out: &Path) -> Result<Lock> {
     let path = out.join(LOCK_FILE);
     match files::lock(&path).map_err(Error::io(&path))? {
@@ -158,6 +173,28 @@ mod tests {
         let folder = RunFolder::create(&out, true).expect("resumes");
         let stored = folder.read_config().expect("reads").expect("is there");
         assert_eq!((stored.seed, stored.lr, stored.epochs), (7, Some(1e-3), Some(1.0)));
+    }
+
+    #[test]
+    fn what_kills_left_half_written_is_removed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let put = |name: &str| std::fs::write(dir.path().join(name), "half").expect("writes");
+        let mut names = || {
+            let mut names = files::names(dir.path()).expect("names");
+            names.sort();
+            names
+        };
+        let (theirs, options, adapter) = (".theirs.tmp-1-1", ".run.toml.tmp-1-1", ".adapter_model.safetensors.tmp-1-1");
+        [theirs, options].map(put);
+        let folder = RunFolder::create(dir.path(), false).expect("no run yet");
+        assert_eq!(names(), [LOCK_FILE, theirs]);
+        folder.write_config(&RunConfig::default().resolved()).expect("writes");
+        drop(folder);
+        std::fs::create_dir(dir.path().join("model")).expect("a folder");
+        [options, adapter, "model/.model.safetensors.tmp-1-1", "model/model.safetensors"].map(put);
+        drop(RunFolder::create(dir.path(), true).expect("resumes"));
+        assert_eq!(names(), [LOCK_FILE, "model", "run.toml"]);
+        assert_eq!(files::names(&dir.path().join("model")).expect("names"), ["model.safetensors"]);
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use diablo::device::{Access, Kernel, Needs};
 use diablo::kernels::{ALL, cases};
-use naga::proc::Layouter;
-use naga::valid::{Capabilities, ValidationFlags, Validator};
-use naga::{AddressSpace, Module, StorageAccess};
+use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy, Layouter};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ResourceBinding, ShaderStage, StorageAccess};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -26,9 +26,8 @@ fn parsed(kernel: &Kernel) -> Module {
     module
 }
 
-/// What naga makes of a shader for Vulkan, with every constant that its cases set.
-#[test]
-fn shaders_become_spirv() {
+/// Calls `write` with each shader under each set of constants that a plan gives it, and says what did not come through.
+fn with_constants(mut write: impl FnMut(&Kernel, &Module, &ModuleInfo) -> Result<(), String>) {
     let cases = cases::all();
     for kernel in ALL {
         let module = parsed(kernel);
@@ -40,15 +39,84 @@ fn shaders_become_spirv() {
                 continue;
             }
             let constants = constants.iter().map(|(name, value)| ((*name).to_owned(), f64::from(*value))).collect();
-            let (module, info) = naga::back::pipeline_constants::process_overrides(&module, &info, None, &constants)
+            naga::back::pipeline_constants::process_overrides(&module, &info, None, &constants)
+                .map_err(|e| e.to_string())
+                .and_then(|(module, info)| write(kernel, &module, &info))
                 .unwrap_or_else(|e| panic!("{}.wgsl with {constants:?}: {e}", kernel.name));
-            let options = naga::back::spv::Options { lang_version: (1, 4), ..Default::default() };
-            let words = naga::back::spv::write_vec(&module, &info, &options, None)
-                .unwrap_or_else(|e| panic!("{}.wgsl with {constants:?}: {e}", kernel.name));
-            assert_eq!(words[0], 0x0723_0203, "{}.wgsl", kernel.name);
         }
         assert!(!seen.is_empty(), "{}.wgsl: no case", kernel.name);
     }
+}
+
+/// For Vulkan.
+#[test]
+fn shaders_become_spirv() {
+    with_constants(|_, module, info| {
+        let options = naga::back::spv::Options { lang_version: (1, 4), ..Default::default() };
+        let words = naga::back::spv::write_vec(module, info, &options, None).map_err(|e| e.to_string())?;
+        if words[0] == 0x0723_0203 { Ok(()) } else { Err("no SPIR-V".into()) }
+    });
+}
+
+/// The buffers of a shader, by their bindings.
+fn buffers(module: &Module) -> impl Iterator<Item = (ResourceBinding, bool)> {
+    let written = |space: AddressSpace| matches!(space, AddressSpace::Storage { access } if access.contains(StorageAccess::STORE));
+    module.global_variables.iter().filter_map(move |(_, g)| g.binding.map(|binding| (binding, written(g.space))))
+}
+
+/// For Metal, as wgpu asks for it: bounds kept, loops bounded, workgroup memory cleared.
+#[test]
+fn shaders_become_metal() {
+    use naga::back::msl::{BindTarget, EntryPointResources, Options, PipelineOptions, write_string};
+    with_constants(|kernel, module, info| {
+        let target = |(i, (binding, mutable))| (binding, BindTarget { buffer: Some(i as u8), mutable, ..BindTarget::default() });
+        let resources = buffers(module).enumerate().map(target).collect();
+        let resources = EntryPointResources { resources, immediates_buffer: None, sizes_buffer: Some(30) };
+        let checks = BoundsCheckPolicies { index: BoundsCheckPolicy::Restrict, buffer: BoundsCheckPolicy::Restrict, ..Default::default() };
+        let options = Options {
+            // macOS 11 and later; matrix units came with 2.3, subgroups with 2.1.
+            lang_version: if kernel.needs == Needs::Matrices { (2, 3) } else { (2, 1) },
+            per_entry_point_map: [("main".to_owned(), resources)].into(),
+            bounds_check_policies: checks,
+            fake_missing_bindings: false,
+            ..Options::default()
+        };
+        let pipeline = PipelineOptions { entry_point: Some((ShaderStage::Compute, "main".into())), ..PipelineOptions::default() };
+        let (text, told) = write_string(module, info, &options, &pipeline).map_err(|e| e.to_string())?;
+        for entry in &told.entry_point_names {
+            entry.as_ref().map_err(|e| e.to_string())?;
+        }
+        keep(kernel, "metal", &text);
+        if text.contains("kernel void") { Ok(()) } else { Err("no kernel".into()) }
+    });
+}
+
+/// For DX12: by FXC, which every Windows has (shader model 5.1), and by DXC where subgroups are asked for. wgpu has no matrix units there.
+#[test]
+fn shaders_become_hlsl() {
+    use naga::back::hlsl::{BindTarget, Options, PipelineOptions, ShaderModel, Writer};
+    with_constants(|kernel, module, info| {
+        let shader_model = match kernel.needs {
+            Needs::Matrices => return Ok(()),
+            Needs::Nothing => ShaderModel::V5_1,
+            _ => ShaderModel::V6_0,
+        };
+        let target = |(i, (binding, _))| (binding, BindTarget { register: i as u32, restrict_indexing: true, ..BindTarget::default() });
+        let options = Options {
+            shader_model,
+            binding_map: buffers(module).enumerate().map(target).collect(),
+            fake_missing_bindings: false,
+            special_constants_binding: Some(BindTarget { space: 1, ..BindTarget::default() }),
+            ..Options::default()
+        };
+        let mut text = String::new();
+        let told = Writer::new(&mut text, &options, &PipelineOptions::default()).write(module, info, None).map_err(|e| e.to_string())?;
+        for entry in &told.entry_point_names {
+            entry.as_ref().map_err(|e| e.to_string())?;
+        }
+        keep(kernel, "hlsl", &text);
+        if text.contains("[numthreads(") { Ok(()) } else { Err("no kernel".into()) }
+    });
 }
 
 #[test]
@@ -128,4 +196,12 @@ fn every_shader_has_its_rust_file() {
     for name in &names {
         assert!(root.join(format!("src/kernels/{name}.rs")).exists(), "src/kernels/{name}.rs");
     }
+}
+
+fn keep(kernel: &Kernel, kind: &str, text: &str) {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static N: AtomicUsize = AtomicUsize::new(0);
+    let n = N.fetch_add(1, Ordering::Relaxed);
+    std::fs::create_dir_all("/tmp/shd").unwrap();
+    std::fs::write(format!("/tmp/shd/{}-{n}.{kind}", kernel.name), text).unwrap();
 }
