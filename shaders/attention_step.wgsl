@@ -11,6 +11,14 @@
 var<workgroup> query: array<f32, MAX_DIM>;
 var<workgroup> scores: array<f32, THREADS>;
 
+// A number of V; zero beyond the head.
+fn value(at: u32, d: u32) -> f32 {
+    if d < params.head_dim {
+        return v[at + d];
+    }
+    return 0.0;
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
     let head = workgroup.x;
@@ -54,12 +62,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             let p = scores[j];
             total += p;
             let at = key_start(row, first + j, kv_head);
-            for (var c = 0u; c < 4u; c++) {
-                let d = thread + c * THREADS;
-                if d < params.head_dim {
-                    sum[c] += p * v[at + d];
-                }
-            }
+            // Component by component: FXC takes no vector that is written at an index.
+            sum += p * vec4f(
+                value(at, thread),
+                value(at, thread + THREADS),
+                value(at, thread + 2u * THREADS),
+                value(at, thread + 3u * THREADS),
+            );
         }
         workgroupBarrier();
     }

@@ -7,15 +7,17 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> out: array<f32>;
 @group(0) @binding(2) var<uniform> params: Params;
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-    let i = id.x;
-    if i >= params.width {
-        return;
-    }
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
+    let i = workgroup.x * COLUMNS + thread % COLUMNS;
     var sum = 0.0;
-    for (var row = 0u; row < params.rows; row++) {
-        sum += x[row * params.width + i];
+    if i < params.width {
+        for (var row = thread / COLUMNS; row < params.rows; row += LANES) {
+            sum += x[row * params.width + i];
+        }
     }
-    out[i] += sum;
+    let column = sum_of_lanes(sum, thread);
+    if thread < COLUMNS && i < params.width {
+        out[i] += column;
+    }
 }

@@ -47,6 +47,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         }
         losses[place] = loss;
     }
+    // The logit that was just read becomes its gradient below, by another thread.
+    storageBarrier();
     workgroupBarrier();
     if params.gradient == 0u {
         return;

@@ -9,16 +9,18 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> dw: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-    let i = id.x;
-    if i >= params.width {
-        return;
-    }
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
+    let i = workgroup.x * COLUMNS + thread % COLUMNS;
     var sum = 0.0;
-    for (var row = 0u; row < params.rows; row++) {
-        let at = row * params.width + i;
-        sum += dy[at] * (x[at] - stats[2u * row]) * stats[2u * row + 1u];
+    if i < params.width {
+        for (var row = thread / COLUMNS; row < params.rows; row += LANES) {
+            let at = row * params.width + i;
+            sum += dy[at] * (x[at] - stats[2u * row]) * stats[2u * row + 1u];
+        }
     }
-    dw[i] += sum;
+    let column = sum_of_lanes(sum, thread);
+    if thread < COLUMNS && i < params.width {
+        dw[i] += column;
+    }
 }

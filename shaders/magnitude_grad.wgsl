@@ -9,15 +9,17 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> dm: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-    let o = id.x;
-    if o >= params.width {
-        return;
-    }
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
+    let o = workgroup.x * COLUMNS + thread % COLUMNS;
     var sum = 0.0;
-    for (var t = 0u; t < params.rows; t++) {
-        sum += dy[t * params.width + o] * x[t * params.width + o];
+    if o < params.width {
+        for (var t = thread / COLUMNS; t < params.rows; t += LANES) {
+            sum += dy[t * params.width + o] * x[t * params.width + o];
+        }
     }
-    dm[o] += sum / norms[o];
+    let column = sum_of_lanes(sum, thread);
+    if thread < COLUMNS && o < params.width {
+        dm[o] += column / norms[o];
+    }
 }

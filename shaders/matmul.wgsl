@@ -1,13 +1,6 @@
 // A product by tiles in workgroup memory. A workgroup of SIDE x SIDE threads computes TILE x TILE of C, a thread 8 x 8 of it: rows and
-// columns 4 local .. + 3 of both halves of the tile. SIDE and TILE_K stand before this text.
-const THREADS: u32 = SIDE * SIDE;
-const QUADS: u32 = 2u * SIDE;       // of four in a tile's side
-const TILE: u32 = 4u * QUADS;
+// columns 4 local .. + 3 of both halves of the tile.
 const MIDDLE: u32 = TILE / 2u;
-const LINE: u32 = QUADS + 1u;       // from a number of k to the next: one more, so that threads meet different banks
-const COPIES: u32 = QUADS * TILE_K / THREADS; // quads of each tile that a thread copies
-var<workgroup> a_tile: array<vec4f, TILE_K * LINE>; // [TILE_K][LINE]: four rows of A each
-var<workgroup> b_tile: array<vec4f, TILE_K * LINE>; // [TILE_K][LINE]: four columns of B each
 
 @compute @workgroup_size(SIDE, SIDE)
 fn main(
@@ -25,15 +18,6 @@ fn main(
     if row0 >= m || col0 >= n {
         return;
     }
-    // Neighbouring threads read neighbouring numbers, whichever way the matrix lies.
-    let along_a = params.a_col == 1u;
-    let a_quad = select(thread % QUADS, thread / TILE_K, along_a);
-    let a_k = select(thread / QUADS, thread % TILE_K, along_a);
-    let a_step = select(vec2u(0u, THREADS / QUADS), vec2u(THREADS / TILE_K, 0u), along_a);
-    let along_b = params.b_row == 1u;
-    let b_quad = select(thread % QUADS, thread / TILE_K, along_b);
-    let b_k = select(thread / QUADS, thread % TILE_K, along_b);
-    let b_step = select(vec2u(0u, THREADS / QUADS), vec2u(THREADS / TILE_K, 0u), along_b);
     // One variable each: an array that a loop indexes would live in memory.
     var above_left0 = vec4f();
     var above_left1 = vec4f();
@@ -52,35 +36,7 @@ fn main(
     var below_right2 = vec4f();
     var below_right3 = vec4f();
     for (var k0 = 0u; k0 < k; k0 += TILE_K) {
-        let with_diagonal = meets_diagonal(k0, col0, TILE_K, TILE);
-        for (var i = 0u; i < COPIES; i++) {
-            let at_a = vec2u(a_quad, a_k) + i * a_step;
-            let row = row0 + at_a.x * 4u;
-            let from_a = min(k0 + at_a.y, k - 1u) * params.a_col;
-            let four = vec4f(
-                a[row_at(batch, row, m) + from_a],
-                a[row_at(batch, row + 1u, m) + from_a],
-                a[row_at(batch, row + 2u, m) + from_a],
-                a[row_at(batch, row + 3u, m) + from_a],
-            );
-            // Past the end of k one of the factors has to be zero.
-            a_tile[at_a.y * LINE + at_a.x] = select(vec4f(), factors(four), k0 + at_a.y < k);
-            let at_b = vec2u(b_quad, b_k) + i * b_step;
-            let col = col0 + at_b.x * 4u;
-            let from_b = min(k0 + at_b.y, k - 1u);
-            var weights = vec4f(
-                number_of_b(column_at(batch, col, n) + from_b * params.b_row),
-                number_of_b(column_at(batch, col + 1u, n) + from_b * params.b_row),
-                number_of_b(column_at(batch, col + 2u, n) + from_b * params.b_row),
-                number_of_b(column_at(batch, col + 3u, n) + from_b * params.b_row),
-            );
-            if with_diagonal {
-                for (var j = 0u; j < 4u; j++) {
-                    weights[j] += added_to_b(from_b, min(col + j, n - 1u));
-                }
-            }
-            b_tile[at_b.y * LINE + at_b.x] = factors(weights);
-        }
+        copy_tiles(batch, row0, col0, k0, left_over, thread);
         workgroupBarrier();
         for (var kk = 0u; kk < TILE_K; kk++) {
             let above = a_tile[kk * LINE + local.y];

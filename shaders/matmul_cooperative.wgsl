@@ -24,9 +24,11 @@ fn store_part(batch: u32, row: u32, col: u32, part: u32, lane: u32, m: u32, n: u
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(local_invocation_index) thread: u32,
-    @builtin(subgroup_id) subgroup: u32,
-    @builtin(subgroup_invocation_id) lane: u32,
 ) {
+    // Not by the built-in values: a driver was seen to crash on a shader with matrix units that asks for anything else of subgroups
+    // (NVIDIA 595.58, github.com/kvark/blade/issues/333). Where subgroups lie otherwise the check of the results finds out.
+    let subgroup = thread / 32u;
+    let lane = thread % 32u;
     let batch = workgroup.z;
     // As `extent`: matrix units want control flow that is seen to be the same for all, and what a function gives is not.
     let whole = vec3u(params.m, params.n, params.k);

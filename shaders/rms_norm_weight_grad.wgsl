@@ -9,15 +9,17 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> dw: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-    let i = id.x;
-    if i >= params.width {
-        return;
-    }
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
+    let i = workgroup.x * COLUMNS + thread % COLUMNS;
     var sum = 0.0;
-    for (var row = 0u; row < params.rows; row++) {
-        sum += dy[row * params.width + i] * x[row * params.width + i] * inverse_rms[row];
+    if i < params.width {
+        for (var row = thread / COLUMNS; row < params.rows; row += LANES) {
+            sum += dy[row * params.width + i] * x[row * params.width + i] * inverse_rms[row];
+        }
     }
-    dw[i] += sum;
+    let column = sum_of_lanes(sum, thread);
+    if thread < COLUMNS && i < params.width {
+        dw[i] += column;
+    }
 }

@@ -1,11 +1,11 @@
 //! Sums of columns: a bias's gradient.
 
-use super::{op, shader};
+use super::{by_columns, op, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
 
 /// `shaders/column_sum.wgsl`.
 pub static KERNEL: Kernel =
-    Kernel { name: "column_sum", source: shader!("column_sum"), bindings: &[Access::Read, Access::Write], run, ..Kernel::PLAIN };
+    Kernel { name: "column_sum", source: shader!("column_sum", "columns"), bindings: &[Access::Read, Access::Write], run, ..Kernel::PLAIN };
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -17,7 +17,7 @@ struct Params {
 /// `out[i] += sum over rows of x[row, i]`.
 pub fn column_sum(x: View, out: View, rows: usize, width: usize) -> Op {
     let params = Params { rows: rows as u32, width: width as u32 };
-    op(&KERNEL, vec![x, out], params, [width.div_ceil(64) as u32, 1, 1], rows * width)
+    op(&KERNEL, vec![x, out], params, by_columns(width), rows * width)
 }
 
 fn run(call: &mut Call<'_>) {

@@ -1,12 +1,12 @@
 //! Gradient of layer normalisation in its weight.
 
-use super::{op, shader};
+use super::{by_columns, op, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
 
 /// `shaders/layer_norm_weight_grad.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "layer_norm_weight_grad",
-    source: shader!("layer_norm_weight_grad"),
+    source: shader!("layer_norm_weight_grad", "columns"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Write],
     run,
     ..Kernel::PLAIN
@@ -22,7 +22,7 @@ struct Params {
 /// `dw[i] += sum over rows of dy[row, i] (x[row, i] - mean[row]) r[row]`; mean and r [rows, 2] from [`super::layer_norm_grad`].
 pub fn layer_norm_weight_grad(x: View, dy: View, row_stats: View, dw: View, rows: usize, width: usize) -> Op {
     let params = Params { rows: rows as u32, width: width as u32 };
-    op(&KERNEL, vec![x, dy, row_stats, dw], params, [width.div_ceil(64) as u32, 1, 1], 4 * rows * width)
+    op(&KERNEL, vec![x, dy, row_stats, dw], params, by_columns(width), 4 * rows * width)
 }
 
 fn run(call: &mut Call<'_>) {

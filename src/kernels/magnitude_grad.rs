@@ -1,12 +1,12 @@
 //! Gradient of DoRA's lengths.
 
-use super::{op, shader};
+use super::{by_columns, op, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
 
 /// `shaders/magnitude_grad.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "magnitude_grad",
-    source: shader!("magnitude_grad"),
+    source: shader!("magnitude_grad", "columns"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Write],
     run,
     ..Kernel::PLAIN
@@ -22,7 +22,7 @@ struct Params {
 /// `dm[o] += sum over t of dy[t, o] x[t, o] / norms[o]`, the lengths `norms` counted as constants (Liu et al. 2024, section 4.3).
 pub fn magnitude_grad(dy: View, x: View, norms: View, dm: View, rows: usize, width: usize) -> Op {
     let params = Params { rows: rows as u32, width: width as u32 };
-    op(&KERNEL, vec![dy, x, norms, dm], params, [width.div_ceil(64) as u32, 1, 1], 2 * rows * width)
+    op(&KERNEL, vec![dy, x, norms, dm], params, by_columns(width), 2 * rows * width)
 }
 
 fn run(call: &mut Call<'_>) {

@@ -2,7 +2,7 @@
 
 pub(super) mod twin;
 
-use super::{Format, grid, matmul_cooperative, matmul_subgroup, matmul_vector, op};
+use super::{Format, grid, matmul_cooperative, matmul_narrow, matmul_subgroup, matmul_vector, op};
 use crate::device::plan::BufferId;
 use crate::device::{Access, Kernel, Op, View};
 use twin::run;
@@ -10,7 +10,7 @@ use twin::run;
 /// `shaders/matmul.wgsl` with tiles of 64 x 64 x 16.
 pub static KERNEL: Kernel = Kernel {
     name: "matmul",
-    source: &[WEIGHT, HALVES, SHARED, "const SIDE: u32 = 8u;\nconst TILE_K: u32 = 16u;\n", TILE],
+    source: &[WEIGHT, HALVES, SHARED, "const SIDE: u32 = 8u;\nconst QUADS: u32 = 16u;\nconst TILE_K: u32 = 16u;\n", TILES, TEXT],
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Write],
     run,
     others,
@@ -21,16 +21,18 @@ pub static KERNEL: Kernel = Kernel {
 /// The same with tiles of 128 x 128 x 8, for devices that have the registers.
 pub static WIDE: Kernel = Kernel {
     name: "matmul_wide",
-    source: &[WEIGHT, HALVES, SHARED, "const SIDE: u32 = 16u;\nconst TILE_K: u32 = 8u;\n", TILE],
+    source: &[WEIGHT, HALVES, SHARED, "const SIDE: u32 = 16u;\nconst QUADS: u32 = 32u;\nconst TILE_K: u32 = 8u;\n", TILES, TEXT],
     bindings: KERNEL.bindings,
     run,
     ..Kernel::PLAIN
 };
 
-const WEIGHT: &str = include_str!("../../shaders/shared/weight.wgsl");
-const HALVES: &str = include_str!("../../shaders/shared/half.wgsl");
-const SHARED: &str = include_str!("../../shaders/shared/matmul.wgsl");
-const TILE: &str = include_str!("../../shaders/matmul.wgsl");
+pub(super) const WEIGHT: &str = include_str!("../../shaders/shared/weight.wgsl");
+pub(super) const HALVES: &str = include_str!("../../shaders/shared/half.wgsl");
+pub(super) const SHARED: &str = include_str!("../../shaders/shared/matmul.wgsl");
+/// The tiles of those that go by workgroup memory.
+pub(super) const TILES: &str = include_str!("../../shaders/shared/matmul_tile.wgsl");
+const TEXT: &str = include_str!("../../shaders/matmul.wgsl");
 
 /// The constant that has factors rounded to f16.
 const HALF: &str = "HALF";
@@ -267,7 +269,7 @@ fn params_of(op: &Op) -> Params {
 fn others(op: &Op) -> Vec<Op> {
     let p = params_of(op);
     let by = |kernel, rows, cols| Op { kernel, grid: tiles(&p, rows, cols), ..op.clone() };
-    let mut others = vec![by(&WIDE, 128, 128), by(&matmul_subgroup::KERNEL, 64, 32)];
+    let mut others = vec![by(&WIDE, 128, 128), by(&matmul_narrow::KERNEL, 32, 32), by(&matmul_subgroup::KERNEL, 64, 32)];
     if is_half(op) {
         others.push(by(&matmul_cooperative::KERNEL, 128, 128));
     }

@@ -34,6 +34,7 @@ pub mod magnitude_grad;
 pub mod matmul;
 mod matmul_cases;
 pub mod matmul_cooperative;
+pub mod matmul_narrow;
 pub mod matmul_subgroup;
 pub mod matmul_vector;
 pub mod narrow;
@@ -119,6 +120,7 @@ pub static ALL: &[&Kernel] = &[
     &magnitude_grad::KERNEL,
     &matmul::KERNEL,
     &matmul::WIDE,
+    &matmul_narrow::KERNEL,
     &matmul_cooperative::KERNEL,
     &matmul_subgroup::KERNEL,
     &matmul_vector::KERNEL,
@@ -136,6 +138,11 @@ pub static ALL: &[&Kernel] = &[
 
 /// Workgroups along one dimension; WebGPU allows no more.
 const MAX_WORKGROUPS: usize = 65_535;
+
+/// The workgroups of `shaders/shared/columns.wgsl`: eight columns each.
+fn by_columns(width: usize) -> [u32; 3] {
+    [width.div_ceil(8) as u32, 1, 1]
+}
 
 /// A grid of `groups` workgroups, folded into two dimensions where one is too short.
 fn grid(groups: usize) -> [u32; 3] {

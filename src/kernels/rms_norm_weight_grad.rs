@@ -1,12 +1,12 @@
 //! Gradient of root-mean-square normalisation in its weight.
 
-use super::{op, shader};
+use super::{by_columns, op, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
 
 /// `shaders/rms_norm_weight_grad.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "rms_norm_weight_grad",
-    source: shader!("rms_norm_weight_grad"),
+    source: shader!("rms_norm_weight_grad", "columns"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Write],
     run,
     ..Kernel::PLAIN
@@ -22,7 +22,7 @@ struct Params {
 /// `dw[i] += sum over rows of dy[row, i] x[row, i] r[row]`; r from [`super::rms_norm_grad`].
 pub fn rms_norm_weight_grad(x: View, dy: View, inverse_rms: View, dw: View, rows: usize, width: usize) -> Op {
     let params = Params { rows: rows as u32, width: width as u32 };
-    op(&KERNEL, vec![x, dy, inverse_rms, dw], params, [width.div_ceil(64) as u32, 1, 1], 3 * rows * width)
+    op(&KERNEL, vec![x, dy, inverse_rms, dw], params, by_columns(width), 3 * rows * width)
 }
 
 fn run(call: &mut Call<'_>) {

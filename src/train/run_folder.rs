@@ -179,7 +179,7 @@ mod tests {
     fn what_kills_left_half_written_is_removed() {
         let dir = tempfile::tempdir().expect("a folder");
         let put = |name: &str| std::fs::write(dir.path().join(name), "half").expect("writes");
-        let mut names = || {
+        let names = || {
             let mut names = files::names(dir.path()).expect("names");
             names.sort();
             names

@@ -97,10 +97,14 @@ fn a_wrong_number_is_noticed() {
 }
 
 /// Kernel, text of its shader, what stands there instead.
-const FAULTS: [(&str, &str, &str); 47] = [
+const FAULTS: [(&str, &str, &str); 51] = [
+    ("matmul_narrow", "rows[3] * cols", "rows[2] * cols"),
+    ("matmul_narrow", "factors(four), k0 + at_a.y < k", "factors(four), true"),
+    ("column_sum", "row += LANES", "row += LANES + 1u"),
+    ("rms_norm_weight_grad", "half * COLUMNS];", "half];"),
     ("weight_norm", "params.first_row + row", "row"),
     ("scale_columns", "m[o] / norms[o]", "m[o]"),
-    ("magnitude_grad", "sum / norms[o]", "sum"),
+    ("magnitude_grad", "column / norms[o]", "column"),
     ("narrow", " + ((bits >> 16u) & 1u)", ""),
     ("widen", "i / 2u", "(i + 1u) / 2u"),
     ("fill", "params.value;", "params.value * 1.001;"),

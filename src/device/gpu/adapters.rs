@@ -3,6 +3,7 @@
 use super::super::plan::Limits;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 #[cfg(not(target_arch = "wasm32"))]
 use web_time::Duration;
@@ -148,6 +149,8 @@ pub struct Gpu {
     pub(super) pipelines: Arc<super::pipelines::Pipelines>,
     pub(super) choices: Arc<super::choice::Choices>,
     fault: Arc<Mutex<Option<Fault>>>,
+    /// Submits that have ended.
+    pub(super) ended: Arc<AtomicU64>,
 }
 
 impl Gpu {
@@ -197,18 +200,6 @@ impl Gpu {
         if let Some(Fault::Refused { settled, .. }) = &mut *self.fault.lock().unwrap_or_else(PoisonError::into_inner) {
             *settled = true;
         }
-    }
-
-    /// Waits until everything submitted is done.
-    pub(super) async fn idle(&self) -> Result<()> {
-        let done = super::arrival::Arrival::default();
-        let arrives = done.clone();
-        self.queue.on_submitted_work_done(move || arrives.set(()));
-        // In a browser callbacks run between tasks, and waiting here is not possible.
-        let _ = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(super::session::PATIENCE) });
-        self.check()?;
-        done.wait().await;
-        self.check()
     }
 
     /// Lets the word that the device was lost be delivered, if it waits. Who runs plans on the device need not ask.
@@ -267,7 +258,7 @@ impl Gpu {
             let why = if message.is_empty() { format!("{reason:?}").to_lowercase() } else { message };
             *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Fault::Lost(format!("the device was lost ({why})")));
         });
-        Self { device, queue, report: Arc::new(report), pipelines: Arc::default(), choices: Arc::default(), fault }
+        Self { device, queue, report: Arc::new(report), pipelines: Arc::default(), choices: Arc::default(), fault, ended: Arc::default() }
     }
 }
 

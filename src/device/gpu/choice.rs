@@ -56,9 +56,12 @@ impl Gpu {
         let name = match self.choices.get(self, &class) {
             Some(name) => name,
             None => {
-                let best = self.fastest(&like).await?.name;
-                self.choices.set(self, class, best);
-                best.to_owned()
+                let best = self.fastest(&like).await;
+                self.check()?;
+                // Where there was no memory to measure in, the plain one runs, and nothing is remembered.
+                let Ok(best) = best else { return Ok(op.clone()) };
+                self.choices.set(self, class, best.name);
+                best.name.to_owned()
             }
         };
         Ok(others.into_iter().find(|o| o.kernel.name == name).unwrap_or_else(|| op.clone()))
@@ -71,7 +74,7 @@ impl Gpu {
         for candidate in std::iter::once(op.clone()).chain(others) {
             let kernel = candidate.kernel;
             // What is experimental has to give the same first; a shader that is refused is no reason to stop.
-            if kernel.needs == Needs::Matrices && !self.agrees(op, &candidate).await.unwrap_or(false) {
+            if kernel.needs == Needs::Matrices && !self.trusts(op, &candidate).await {
                 continue;
             }
             let seconds = self.measured(candidate).await?;
@@ -80,6 +83,16 @@ impl Gpu {
             }
         }
         Ok(best.1)
+    }
+
+    /// Whether an experimental kernel gives the same. A driver may fall over it and take the program along: then it is not tried again.
+    async fn trusts(&self, op: &Op, candidate: &Op) -> bool {
+        if !remembered::begin_trial(self) {
+            return false;
+        }
+        let agrees = self.agrees(op, candidate).await.unwrap_or(false);
+        remembered::end_trial(self);
+        agrees
     }
 }
 
@@ -105,6 +118,23 @@ mod remembered {
     use std::collections::HashMap;
 
     const KERNELS: &str = "kernels";
+    /// Says how the last trial of matrix units ended.
+    const TRIAL: &str = "matrices";
+    const BEGUN: &[u8] = b"begun";
+    const ENDED: &[u8] = b"ended";
+
+    /// Whether a trial may begin, which is written down: none may where the last one did not end.
+    pub fn begin_trial(gpu: &Gpu) -> bool {
+        let may = kept::read(gpu, TRIAL).as_deref() != Some(BEGUN);
+        if may {
+            kept::write(gpu, TRIAL, BEGUN);
+        }
+        may
+    }
+
+    pub fn end_trial(gpu: &Gpu) {
+        kept::write(gpu, TRIAL, ENDED);
+    }
 
     pub fn read(gpu: &Gpu) -> HashMap<String, String> {
         kept::read(gpu, KERNELS).and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
@@ -128,6 +158,12 @@ mod remembered {
     }
 
     pub fn write(_: &Gpu, _: &HashMap<String, String>) {}
+
+    pub fn begin_trial(_: &Gpu) -> bool {
+        false
+    }
+
+    pub fn end_trial(_: &Gpu) {}
 }
 
 #[cfg(test)]
@@ -154,6 +190,32 @@ mod tests {
         assert_ne!(like(100, 576, 1500), like(100, 576, 1000));
         // What is larger than is measured counts as that.
         assert_eq!(like(5000, 9000, 9000), like(1024, 2048, 2048));
+    }
+
+    /// In a cache folder of its own, so in a process of its own: see the next test.
+    #[test]
+    fn a_trial_in_its_own_cache() {
+        if std::env::var_os("DIABLO_TEST_TRIAL").is_none() {
+            return;
+        }
+        let Ok(Device::Gpu(gpu)) = Device::open("gpu") else { return };
+        let op = (product(64, 64, 64).kernel.like)(&product(64, 64, 64));
+        let trusts = || pollster::block_on(gpu.trusts(&op, &op));
+        assert!(trusts() && trusts(), "the same kernel gives the same");
+        // As a process that was killed in it leaves it.
+        assert!(remembered::begin_trial(&gpu));
+        assert!(!trusts() && !trusts(), "it killed the program before");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_killed_the_program_is_not_tried_again() {
+        let cache = tempfile::tempdir().expect("a folder");
+        let mut command = std::process::Command::new(std::env::current_exe().expect("this program"));
+        let name = module_path!().split_once("::").expect("a module").1;
+        command.args([&format!("{name}::a_trial_in_its_own_cache"), "--exact"]);
+        let status = command.env("DIABLO_TEST_TRIAL", "1").env("XDG_CACHE_HOME", cache.path()).status().expect("starts");
+        assert!(status.success());
     }
 
     #[test]

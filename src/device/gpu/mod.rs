@@ -10,6 +10,7 @@ mod scratch;
 mod session;
 #[cfg(not(target_arch = "wasm32"))]
 mod timing;
+mod waiting;
 
 pub use adapters::{AdapterReport, Gpu};
 pub use session::{GpuSession, PendingRead};

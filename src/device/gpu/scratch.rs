@@ -3,7 +3,7 @@
 use super::super::plan::{BufferId, Op, Plan, View};
 use super::adapters::Gpu;
 use super::session::{LoadedOp, PendingRead, Uniforms};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::random::Random;
 use web_time::Instant;
 
@@ -27,6 +27,7 @@ impl Scratch {
             let of = views.iter().filter(|v| v.buffer == BufferId::Transient(index));
             of.map(|v| v.offset + v.len).max().unwrap_or(0)
         };
+        let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffers: Vec<wgpu::Buffer> = (0..op.views.len())
             .map(|i| {
                 gpu.device.create_buffer(&wgpu::BufferDescriptor {
@@ -37,6 +38,9 @@ impl Scratch {
                 })
             })
             .collect();
+        if scope.pop().await.is_some() {
+            return Err(Error::device(format!("{}: no memory to measure in", gpu.name()), ""));
+        }
         let plan = Plan { ops: vec![op], ..Plan::default() };
         let pipelines = gpu.pipelines.for_ops(gpu, plan.ops.iter()).await?;
         let uniforms = Uniforms::new(gpu, &plan.ops);
@@ -55,7 +59,7 @@ impl Scratch {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             (0..count).for_each(|_| self.loaded.dispatch(&mut pass));
         }
-        gpu.queue.submit([encoder.finish()]);
+        gpu.submit([encoder.finish()]);
         gpu.idle().await?;
         Ok(begun.elapsed().as_secs_f64())
     }

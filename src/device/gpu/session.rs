@@ -11,7 +11,7 @@ use super::pipelines::{Compiled, Key, key};
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use web_time::{Duration, Instant};
+use web_time::Instant;
 
 /// Desktops kill a submit after about two seconds; a window on the same device wants to draw in between.
 const SUBMIT_SECONDS: f64 = 0.1;
@@ -19,10 +19,8 @@ const SUBMIT_SECONDS: f64 = 0.1;
 const FIRST_RATE: f64 = 1e9;
 /// Even an empty dispatch costs something.
 const DISPATCH_FLOPS: u64 = 20_000;
-/// Uploads go in pieces, so that staging memory stays small.
+/// Uploads go in pieces, so that staging memory stays small: two such pieces at most.
 const UPLOAD_WORDS: usize = 4 << 20;
-/// Longest wait for a device before it counts as lost.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) struct LoadedOp {
     /// For whoever times it.
@@ -59,6 +57,7 @@ impl LoadedOp {
 #[derive(Debug)]
 pub struct PendingRead {
     staging: wgpu::Buffer,
+    submission: wgpu::SubmissionIndex,
     arrived: Arrival<std::result::Result<(), wgpu::BufferAsyncError>>,
 }
 
@@ -73,11 +72,11 @@ impl PendingRead {
         });
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, size);
-        gpu.queue.submit([encoder.finish()]);
+        let submission = gpu.submit([encoder.finish()]);
         let arrived = Arrival::default();
         let arrives = arrived.clone();
         staging.map_async(wgpu::MapMode::Read, .., move |result| arrives.set(result));
-        Self { staging, arrived }
+        Self { staging, submission, arrived }
     }
 
     /// What was asked for, waited for.
@@ -139,13 +138,18 @@ pub struct GpuSession {
     plans: Vec<Vec<LoadedOp>>,
     ledger: Ledger,
     pace: Arc<Mutex<Pace>>,
+    /// Words that wait in staging memory for a submit.
+    staged: usize,
+    /// The upload before.
+    uploaded: Option<wgpu::SubmissionIndex>,
 }
 
 impl GpuSession {
     /// A session without buffers.
     pub fn new(gpu: Gpu) -> Self {
         let pace = Arc::new(Mutex::new(Pace::new()));
-        Self { gpu, persistent: Vec::new(), slots: Vec::new(), plans: Vec::new(), ledger: Ledger::default(), pace }
+        let ledger = Ledger::default();
+        Self { gpu, persistent: Vec::new(), slots: Vec::new(), plans: Vec::new(), ledger, pace, staged: 0, uploaded: None }
     }
 
     /// Allocates the layout's buffers beyond those that are here, compiles pipelines and makes bind groups; the first new plan's
@@ -156,6 +160,11 @@ impl GpuSession {
     pub async fn extend(&mut self, layout: &Layout, plans: &[Plan]) -> Result<usize> {
         let gpu = self.gpu.clone();
         gpu.check()?;
+        // First, while there is memory to measure kernels in.
+        let mut ops = Vec::with_capacity(plans.len());
+        for plan in plans {
+            ops.push(gpu.chosen(plan).await?);
+        }
         let shared = shared_slots(plans);
         let mut ledger = self.ledger;
         let mut fresh = [Vec::new(), Vec::new()];
@@ -167,10 +176,6 @@ impl GpuSession {
             }
         }
         let [persistent, slots] = fresh;
-        let mut ops = Vec::with_capacity(plans.len());
-        for plan in plans {
-            ops.push(gpu.chosen(plan).await?);
-        }
         let pipelines = gpu.pipelines.for_ops(&gpu, ops.iter().flatten()).await?;
         let (first, first_slot) = (self.plans.len(), self.slots.len());
         self.ledger = ledger;
@@ -211,34 +216,33 @@ impl GpuSession {
     /// Copies words to the start of a view.
     pub fn write(&mut self, view: View, words: &[u32]) -> Result<()> {
         assert!(words.len() <= view.len);
-        let (buffer, offset) = self.locate(view);
         for (i, piece) in words.chunks(UPLOAD_WORDS).enumerate() {
+            let (buffer, offset) = self.locate(view);
             self.gpu.queue.write_buffer(buffer, offset + (i * UPLOAD_WORDS * 4) as u64, bytemuck::cast_slice(piece));
-            if words.len() > UPLOAD_WORDS {
-                self.gpu.queue.submit([]);
-                self.poll(true)?;
+            self.staged += piece.len();
+            if self.staged >= UPLOAD_WORDS {
+                self.upload()?;
             }
         }
         self.gpu.check()
+    }
+
+    /// Sends what is staged, and waits for what was sent before it. Unsent, a whole checkpoint would pile up beside its buffers.
+    fn upload(&mut self) -> Result<()> {
+        self.staged = 0;
+        let before = self.uploaded.replace(self.gpu.submit([]));
+        before.map_or(Ok(()), |before| self.gpu.wait(Some(&before)))
     }
 
     /// Encodes and submits a plan, in as many submits as its measured cost asks for.
     pub fn run(&mut self, plan: usize, active_rows: u32) -> Result<()> {
         let rate = self.pace.lock().unwrap_or_else(PoisonError::into_inner).flops_per_second;
         let budget = (rate * SUBMIT_SECONDS) as u64;
-        let ops = self.active(plan, active_rows);
-        let mut begin = 0;
-        while begin < ops.len() {
-            let mut flops = 0;
-            let mut end = begin;
-            while end < ops.len() && (end == begin || flops + ops[end].flops <= budget) {
-                flops += ops[end].flops + DISPATCH_FLOPS;
-                end += 1;
-            }
-            self.submit(&ops[begin..end], flops);
-            begin = end;
+        self.staged = 0;
+        for (part, flops) in in_time(&self.active(plan, active_rows), budget, usize::MAX) {
+            self.submit(part, flops);
         }
-        self.poll(false)
+        self.poll()
     }
 
     /// The kernels that a plan's operations run by here, in order.
@@ -249,7 +253,8 @@ impl GpuSession {
     /// Runs a plan and times each operation.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn profile(&mut self, plan: usize, active_rows: u32) -> Result<Vec<OpTime>> {
-        super::timing::timed(&self.gpu, &self.active(plan, active_rows))
+        let rate = self.pace.lock().unwrap_or_else(PoisonError::into_inner).flops_per_second;
+        super::timing::timed(&self.gpu, &self.active(plan, active_rows), (rate * SUBMIT_SECONDS) as u64)
     }
 
     fn active(&self, plan: usize, active_rows: u32) -> Vec<&LoadedOp> {
@@ -265,7 +270,7 @@ impl GpuSession {
             }
         }
         let submitted = Instant::now();
-        self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.submit([encoder.finish()]);
         let pace = self.pace.clone();
         self.gpu.queue.on_submitted_work_done(move || pace.lock().unwrap_or_else(PoisonError::into_inner).count(flops, submitted));
     }
@@ -279,7 +284,7 @@ impl GpuSession {
 
     /// The words of a read, or the read back if it has not arrived.
     pub fn collect(&mut self, read: PendingRead) -> Result<std::result::Result<Vec<u32>, PendingRead>> {
-        self.poll(false)?;
+        self.poll()?;
         match read.arrived.take() {
             Some(result) => read.words(&self.gpu, result).map(Ok),
             None => Ok(Err(read)),
@@ -288,31 +293,51 @@ impl GpuSession {
 
     /// The words of a read, waited for.
     pub async fn finish(&mut self, read: PendingRead) -> Result<Vec<u32>> {
-        self.poll(true)?;
+        self.wait_for(Some(&read.submission))?;
         let result = read.arrived.wait().await;
         read.words(&self.gpu, result)
     }
 
     /// Waits until everything submitted is done.
     pub async fn wait(&mut self) -> Result<()> {
-        self.poll(true)?;
+        self.wait_for(None)?;
         self.gpu.idle().await
     }
 
-    /// Lets callbacks run. In a browser they run between tasks, and waiting here is not possible.
-    fn poll(&self, wait: bool) -> Result<()> {
-        let kind = if wait { wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) } } else { wgpu::PollType::Poll };
-        let polled = self.gpu.device.poll(kind);
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner).look(Instant::now());
-        self.gpu.check()?;
-        match polled {
-            Ok(_) => Ok(()),
-            Err(e) => Err(Error::device(
-                format!("{}: no answer within {} s ({e})", self.gpu.name(), PATIENCE.as_secs()),
-                "the last checkpoint is whole: go on with --resume, or take another device with --device",
-            )),
-        }
+    /// Lets callbacks run. In a browser they run between tasks.
+    fn poll(&self) -> Result<()> {
+        self.gpu.listen();
+        self.look();
+        self.gpu.check()
     }
+
+    fn wait_for(&self, submission: Option<&wgpu::SubmissionIndex>) -> Result<()> {
+        let waited = self.gpu.wait(submission);
+        self.look();
+        waited
+    }
+
+    fn look(&self) {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).look(Instant::now());
+    }
+}
+
+/// Operations in parts of so many flops, or one operation, and at most so many of them, each with its flops.
+pub(super) fn in_time<'a, 'b>(
+    mut ops: &'a [&'b LoadedOp],
+    budget: u64,
+    most: usize,
+) -> impl Iterator<Item = (&'a [&'b LoadedOp], u64)> + use<'a, 'b> {
+    std::iter::from_fn(move || {
+        let (mut flops, mut end) = (0, 0);
+        while end < ops.len().min(most) && (end == 0 || flops + ops[end].flops <= budget) {
+            flops += ops[end].flops + DISPATCH_FLOPS;
+            end += 1;
+        }
+        let (part, rest) = ops.split_at(end);
+        ops = rest;
+        (!part.is_empty()).then_some((part, flops))
+    })
 }
 
 async fn create_buffer(gpu: &Gpu, decl: &BufferDecl) -> Result<wgpu::Buffer> {
@@ -398,6 +423,38 @@ impl Uniforms {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::{Category, Device};
+    use web_time::Duration;
+
+    /// Half a gibibyte in pieces that are each too small to be sent at once.
+    #[test]
+    fn uploads_do_not_pile_up() {
+        let Ok(Device::Gpu(gpu)) = Device::open("gpu") else {
+            println!("skipped: no Vulkan driver");
+            return;
+        };
+        let (pieces, words) = (64, 2 << 20);
+        let mut layout = Layout::new(gpu.plan_limits());
+        let view = layout.buffer("weights", words, Category::Weights);
+        let device = gpu.device.clone();
+        let taken = || device.generate_allocator_report().map(|report| report.total_allocated_bytes);
+        let mut session = GpuSession::new(gpu);
+        pollster::block_on(session.extend(&layout, &[])).expect("a buffer");
+        let Some(before) = taken() else {
+            println!("skipped: the driver's memory is not told");
+            return;
+        };
+        let mut most = before;
+        for i in 0..pieces {
+            session.write(view, &vec![i; words]).expect("written");
+            most = most.max(taken().unwrap_or(before));
+        }
+        let read = session.request(view).expect("a read");
+        let last = pollster::block_on(session.finish(read)).expect("words");
+        assert!(last.iter().all(|word| *word == pieces - 1));
+        let piled = most - before;
+        assert!(piled > 0 && piled <= 3 * (UPLOAD_WORDS as u64) * 4, "{piled} bytes beside the buffers");
+    }
 
     #[test]
     fn the_pace_falls_at_once_and_rises_slowly() {

@@ -2,21 +2,21 @@
 
 use super::super::OpTime;
 use super::adapters::Gpu;
-use super::session::{LoadedOp, PATIENCE};
+use super::session::{LoadedOp, in_time};
 use crate::error::{Error, Result};
 
 /// Dispatches of one submit: two queries each, and WebGPU allows 4096 in a set.
 const AT_ONCE: usize = 512;
 
-/// Runs operations one after the other, each in a pass of its own, which takes longer than a plan's own run.
-pub(super) fn timed(gpu: &Gpu, ops: &[&LoadedOp]) -> Result<Vec<OpTime>> {
+/// Runs operations one after the other, each in a pass of its own, which takes longer than a plan's own run, so many flops in a submit.
+pub(super) fn timed(gpu: &Gpu, ops: &[&LoadedOp], budget: u64) -> Result<Vec<OpTime>> {
     if !gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
         return Err(Error::device(format!("{} has no clock for its own work", gpu.name()), "profile on another --device, such as cpu"));
     }
     let period = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
     let mut times = Vec::with_capacity(ops.len());
     let mut start = None;
-    for part in ops.chunks(AT_ONCE) {
+    for (part, _) in in_time(ops, budget, AT_ONCE) {
         for (op, [from, to]) in part.iter().zip(ticks(gpu, part)?) {
             let start = *start.get_or_insert(from);
             let seconds = |ticks: u64| ticks as f64 * period;
@@ -52,12 +52,10 @@ fn ticks(gpu: &Gpu, ops: &[&LoadedOp]) -> Result<Vec<[u64; 2]>> {
     }
     encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
     encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, bytes);
-    gpu.queue.submit([encoder.finish()]);
+    let submission = gpu.submit([encoder.finish()]);
     staging.map_async(wgpu::MapMode::Read, .., |_| ());
-    let polled = gpu.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) });
-    gpu.check()?;
+    gpu.wait(Some(&submission))?;
     let broken = |cause: &dyn std::fmt::Display| Error::device(format!("{}: its times could not be read: {cause}", gpu.name()), "");
-    polled.map_err(|e| broken(&e))?;
     let range = staging.get_mapped_range(..).map_err(|e| broken(&e))?;
     let words: Vec<u64> = bytemuck::pod_collect_to_vec(&range);
     Ok(words.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect())
