@@ -5,7 +5,7 @@ use diablo::check::{check, check_cases, compare};
 use diablo::device::{Device, Kernel, Needs};
 use diablo::kernels::Format;
 use diablo::kernels::cases::{self, Case, CaseBuilder, Product};
-use diablo::kernels::matmul::{MatMul, Matrix};
+use diablo::kernels::matmul::{Diagonal, MatMul, Matrix};
 use std::time::Duration;
 
 /// The software driver where there is one, so that the test is the same everywhere; else any adapter.
@@ -296,12 +296,22 @@ fn products_are_the_same_with_any_number_of_threads() {
     let threads = [1, 2, 3, 16].map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("threads"));
     for [m, n, k] in [[300, 200, 600], [128, 192, 576], [65, 700, 40], [576, 570, 30], [64, 192, 1100], [18, 600, 520], [520, 130, 1030]] {
         for layout in Product::ALL {
-            for format in [Format::F32, Format::Bf16] {
+            for (format, blocks) in [(Format::F32, 0), (Format::F32, 2), (Format::Bf16, 0), (Format::Bf16, 2)] {
+                // Blocks lie on weights.
+                if blocks > 0 && matches!(layout, Product::WeightGradient) {
+                    continue;
+                }
+                let columns_are_outputs = matches!(layout, Product::Forward);
+                let (outputs, inputs) = if columns_are_outputs { (n, k) } else { (k, n) };
                 let mut b = CaseBuilder::new((m + n + k) as u32);
                 let (a, w, c) = (b.floats(m * k, 1.0), b.weight(n * k, format), b.noisy_output(m * n));
+                let diagonal = (blocks > 0).then(|| {
+                    let (block_in, block_out) = (inputs / blocks, outputs / blocks);
+                    Diagonal { view: b.floats(inputs * block_out, 1.0), block_in, block_out, first_output: 0, columns_are_outputs }
+                });
                 let (left, right) = layout.matrices(a, w, m, n, k);
-                let op = MatMul { format, ..MatMul::new(m, n, k, left, right, Matrix::rows(c, n)) };
-                let case = b.finish(format!("{m} x {n} x {k}, {layout:?}, {format:?}"), 0.0, op.op());
+                let op = MatMul { format, diagonal, ..MatMul::new(m, n, k, left, right, Matrix::rows(c, n)) };
+                let case = b.finish(format!("{m} x {n} x {k}, {layout:?}, {format:?}, {blocks} blocks"), 0.0, op.op());
                 agrees(&case, &product(&Given::new(&case)));
                 let runs = threads.each_ref().map(|pool| pool.install(|| case.run(&Device::Cpu)).expect("the CPU runs"));
                 assert!(runs.iter().all(|run| *run == runs[0]), "{}", case.name);
