@@ -157,13 +157,17 @@ impl Machine {
     pub fn look() -> Self {
         let reports = crate::device::gpu::adapters::list();
         let (chosen, why) = crate::device::gpu::adapters::choose(&reports);
-        let gpus = reports.iter().map(|r| (r.index.to_string(), format!("{} ({})", r.name, r.kind)));
+        let gpus = reports.iter().map(|r| MachineDevice {
+            request: r.index.to_string(),
+            name: format!("{} ({})", r.name, r.kind),
+            free: r.free_bytes,
+        });
         Self::of(gpus, chosen, why)
     }
 
-    /// A machine with these GPUs, by request and name, beside its processor.
-    pub fn of(gpus: impl Iterator<Item = (String, String)>, chosen: Option<usize>, why: String) -> Self {
-        let mut devices: Vec<MachineDevice> = gpus.map(|(request, name)| MachineDevice { request, name, free: None }).collect();
+    /// A machine with these GPUs beside its processor.
+    pub fn of(gpus: impl Iterator<Item = MachineDevice>, chosen: Option<usize>, why: String) -> Self {
+        let mut devices: Vec<MachineDevice> = gpus.collect();
         devices.push(MachineDevice { request: "cpu".into(), name: Device::Cpu.name(), free: available_memory() });
         let auto = chosen.unwrap_or(devices.len() - 1);
         Self { devices, auto, why }

@@ -51,7 +51,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 }
 
 fn describe(reports: &[AdapterReport], chosen: Option<usize>, why: &str, variable: Option<&str>) -> String {
-    let head = ["", "device", "name", "kind", "backend", "f16", "subgroup", "matrix", "binding", "buffer", "workgroup", "driver"];
+    let head = ["", "device", "name", "kind", "backend", "f16", "subgroup", "matrix", "free", "binding", "buffer", "workgroup", "driver"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     let mark = |is: bool| if is { "*" } else { "" }.to_owned();
     rows.extend(reports.iter().map(|r| {
@@ -64,6 +64,7 @@ fn describe(reports: &[AdapterReport], chosen: Option<usize>, why: &str, variabl
             yes(r.shader_f16),
             yes(r.subgroup),
             yes(r.cooperative_matrix),
+            r.free_bytes.map_or_else(|| "not told".into(), human_bytes),
             human_bytes(r.max_binding_bytes),
             human_bytes(r.max_buffer_bytes),
             format!("{}, {} threads", human_bytes(u64::from(r.workgroup_bytes)), r.workgroup_invocations),

@@ -98,7 +98,7 @@ fn estimate(run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<Estimate> {
         padding = Some([share(&train.lengths()), share(&packed.lengths())]);
         lengths = train.lengths().into_iter().chain(held_out.iter().flat_map(data::Dataset::lengths)).collect();
     }
-    let free = device.as_ref().is_none_or(Device::is_cpu).then(resolve::available_memory).flatten();
+    let free = device.as_ref().map_or_else(resolve::available_memory, resolve::free_on);
     let writes = Writer::open(&run, &source)?.map_or(0, |w| w.capacity());
     let Laid { spec, memory, longest, recomputes, .. } = Laid::new(&run, &source, &lengths, writes, limits, free)?;
     let room = Room::of(&run, free);

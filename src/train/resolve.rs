@@ -3,7 +3,7 @@
 use super::config::{Init, Method, MixedPrecision, RunConfig};
 use super::program::{Program, Shape};
 use crate::adapter::{AdapterFile, Kind, Spec, choose};
-use crate::device::{Category, Limits, human_bytes};
+use crate::device::{Category, Device, Limits, human_bytes};
 use crate::error::{Error, Result};
 use crate::kernels::Format;
 use crate::kernels::adamw::AdamW;
@@ -138,6 +138,14 @@ pub fn available_memory() -> Option<u64> {
     Some((1 << 32) - std::arch::wasm32::memory_size(0) as u64 * PAGE)
 }
 
+/// Memory that a device can give, where that is told.
+pub fn free_on(device: &Device) -> Option<u64> {
+    match device {
+        Device::Cpu => available_memory(),
+        Device::Gpu(gpu) => gpu.free_memory(),
+    }
+}
+
 /// How much memory there is for a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
@@ -153,6 +161,12 @@ impl Room {
         let given = run.memory.as_ref().map(|m| Self { bytes: m.bytes(), given: true });
         let free = free.map(|bytes| Self { bytes, given: false });
         given.into_iter().chain(free).min_by_key(|room| room.bytes)
+    }
+
+    /// Whether a run that takes more is refused. What a GPU's driver tells binds nobody: other programs may make room, and asking for the
+    /// memory shows whether it is there.
+    pub fn binds(&self, device: &Device) -> bool {
+        self.given || device.is_cpu()
     }
 }
 
@@ -236,4 +250,25 @@ pub fn check_fit(
         ),
     };
     Err(Error::device(format!("the run takes {}, and {room}", human_bytes(needed.total())), hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_driver_tells_binds_nobody() {
+        let run = RunConfig { memory: "1GiB".parse().ok(), ..RunConfig::default() };
+        let room = |run: &RunConfig, free| Room::of(run, free).expect("known");
+        let allowed = room(&run, Some(8 << 30));
+        assert_eq!((allowed.bytes, allowed.given), (1 << 30, true));
+        let free = room(&run, Some(1 << 20));
+        assert_eq!((free.bytes, free.given), (1 << 20, false));
+        assert!(free.binds(&Device::Cpu));
+        if let Ok(gpu) = Device::open("gpu") {
+            assert!(allowed.binds(&gpu) && !free.binds(&gpu));
+        } else {
+            println!("skipped in part: no Vulkan driver");
+        }
+    }
 }

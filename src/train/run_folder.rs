@@ -185,13 +185,13 @@ mod tests {
             names
         };
         let (theirs, options, adapter) = (".theirs.tmp-1-1", ".run.toml.tmp-1-1", ".adapter_model.safetensors.tmp-1-1");
-        [theirs, options].map(put);
+        [theirs, options].into_iter().for_each(put);
         let folder = RunFolder::create(dir.path(), false).expect("no run yet");
         assert_eq!(names(), [LOCK_FILE, theirs]);
         folder.write_config(&RunConfig::default().resolved()).expect("writes");
         drop(folder);
         std::fs::create_dir(dir.path().join("model")).expect("a folder");
-        [options, adapter, "model/.model.safetensors.tmp-1-1", "model/model.safetensors"].map(put);
+        [options, adapter, "model/.model.safetensors.tmp-1-1", "model/model.safetensors"].into_iter().for_each(put);
         drop(RunFolder::create(dir.path(), true).expect("resumes"));
         assert_eq!(names(), [LOCK_FILE, "model", "run.toml"]);
         assert_eq!(files::names(&dir.path().join("model")).expect("names"), ["model.safetensors"]);

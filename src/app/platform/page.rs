@@ -2,7 +2,7 @@
 
 use super::Ask;
 use crate::app::jobs::Job;
-use crate::app::shared::Machine;
+use crate::app::shared::{Machine, MachineDevice};
 use crate::demo::Files;
 use crate::error::{Error, Result};
 use crate::web::outside::{self, Topic};
@@ -32,7 +32,11 @@ pub fn machine(ctx: &egui::Context) -> Job<Machine> {
         loop {
             if let Some(Message::Devices { adapters, chosen, why }) = outside::take(Topic::Machine).pop() {
                 let text = |adapter: &serde_json::Value, key: &str| adapter[key].as_str().unwrap_or("?").to_owned();
-                let gpus = adapters.iter().enumerate().map(|(i, a)| (i.to_string(), format!("{} ({})", text(a, "name"), text(a, "kind"))));
+                let gpus = adapters.iter().enumerate().map(|(i, a)| MachineDevice {
+                    request: i.to_string(),
+                    name: format!("{} ({})", text(a, "name"), text(a, "kind")),
+                    free: None,
+                });
                 return Ok(Machine::of(gpus, chosen, why));
             }
             outside::turn().await;

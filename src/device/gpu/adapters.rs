@@ -26,6 +26,8 @@ pub struct AdapterReport {
     pub max_binding_bytes: u64,
     /// Largest buffer in bytes.
     pub max_buffer_bytes: u64,
+    /// Bytes of its own memory that were free when it was listed, where the driver tells.
+    pub free_bytes: Option<u64>,
     /// Workgroup memory in bytes.
     pub workgroup_bytes: u32,
     /// Invocations in a workgroup.
@@ -81,6 +83,7 @@ impl AdapterReport {
             driver: [info.driver, info.driver_info].join(" ").trim().to_string(),
             max_binding_bytes: limits.max_storage_buffer_binding_size,
             max_buffer_bytes: limits.max_buffer_size,
+            free_bytes: super::memory::of_adapter(adapter),
             workgroup_bytes,
             workgroup_invocations: limits.max_compute_invocations_per_workgroup,
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
@@ -389,6 +392,7 @@ mod tests {
             driver: String::new(),
             max_binding_bytes: 128 << 20,
             max_buffer_bytes: 256 << 20,
+            free_bytes: None,
             workgroup_bytes: 16 << 10,
             workgroup_invocations: 256,
             storage_buffers: 8,

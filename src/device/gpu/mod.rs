@@ -5,6 +5,7 @@ mod arrival;
 mod choice;
 #[cfg(not(target_arch = "wasm32"))]
 mod kept;
+mod memory;
 mod pipelines;
 mod scratch;
 mod session;

@@ -116,9 +116,15 @@ impl Trainer {
         let mut shape = resolve::shape(&run, crate::data::buckets(&longest, run.batch_size, run.seq_len, rows::BUCKETS), writes);
         let formats = source.formats_in(run.weights.map(Into::into))?;
         let limits = device.limits();
-        let room = Room::of(&run, device.is_cpu().then(resolve::available_memory).flatten().map(|free| free / here.count as u64));
+        let room = Room::of(&run, resolve::free_on(&device).map(|free| if device.is_cpu() { free / here.count as u64 } else { free }));
         let (mut program, chosen) = resolve::program(&run, &source.config, &formats, &spec, &mut shape, limits, room)?;
-        resolve::check_fit(&program, room, &source.config, &formats, &spec, &shape, limits)?;
+        match resolve::check_fit(&program, room, &source.config, &formats, &spec, &shape, limits) {
+            Err(tight) if room.is_some_and(|room| !room.binds(&device)) => {
+                let hint = tight.hint().unwrap_or_default();
+                events(Event::warning(format!("{}: it may fail, or be slow; {hint}", tight.what())));
+            }
+            fits => fits?,
+        }
         if let Some(text) = chosen {
             events(Event::Note { text });
         }
@@ -139,7 +145,7 @@ impl Trainer {
 
         let mut session = match device.load(&program.layout, &program.plans).await {
             Ok(session) => session,
-            // Drivers do not tell how much they have; only asking for it does.
+            // Not every driver tells how much it has; asking for it does.
             Err(full) if run.gradient_checkpointing.is_none() && !shape.recompute => {
                 shape.recompute = true;
                 program = Program::new(&source.config, &formats, &spec, &shape, limits)?;
