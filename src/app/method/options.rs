@@ -6,11 +6,11 @@ use crate::app::platform::{self, Ask};
 use crate::app::shared::{Command, Shared, View};
 use crate::app::theme::{space, tokens};
 use crate::app::trouble;
-use crate::data::{Begin, Format, TrainOn};
+use crate::data::{Begin, TrainOn};
 use crate::model::modules::means;
 use crate::train::RunConfig;
 use crate::train::choice::Choice;
-use crate::train::config::{PROJECTIONS, WeightsFormat};
+use crate::train::config::{MixedPrecision, PROJECTIONS, WeightsFormat};
 use crate::train::schedule::ScheduleKind;
 use eframe::egui::{CollapsingHeader, ComboBox, DragValue, RichText, TextEdit, Ui};
 use std::path::PathBuf;
@@ -285,8 +285,11 @@ fn more(ui: &mut Ui, shared: &mut Shared) {
         "How activations wait for the backward pass: most of them take half the memory in bf16, and gradients change a little",
         |ui| one_of(ui, "kept", &mut run.activations),
     );
-    field(ui, "Products", "fp16 takes their factors in 16 bits and adds up in 32: faster where the device has matrix units", |ui| {
-        one_of(ui, "products", &mut run.mixed_precision);
+    field(ui, "Products", "Factors in 16 bits are added up in 32: faster where the device has matrix units", |ui| {
+        named(ui, "products", &mut run.mixed_precision, |bits| match bits {
+            MixedPrecision::No => "in 32 bits",
+            MixedPrecision::Fp16 => "factors in 16 bits",
+        });
     });
     ui.checkbox(&mut run.packing, "Pack short rows")
         .on_hover_text("Several rows share a sequence, each seeing itself alone: nothing is padded");
@@ -303,6 +306,15 @@ fn one_of<T: Choice + PartialEq + ToString>(ui: &mut Ui, id: &str, value: &mut T
             if let Some(choice) = T::from_word(word) {
                 ui.selectable_value(value, choice, *word);
             }
+        }
+    });
+}
+
+/// As [`one_of`], with words for people.
+fn named<T: Choice + Copy + PartialEq>(ui: &mut Ui, id: &str, value: &mut T, name: impl Fn(T) -> &'static str) {
+    ComboBox::from_id_salt(id).selected_text(name(*value)).width(160.0).show_ui(ui, |ui| {
+        for choice in T::WORDS.iter().filter_map(|word| T::from_word(word)) {
+            ui.selectable_value(value, choice, name(choice));
         }
     });
 }
@@ -325,22 +337,13 @@ fn memory(ui: &mut Ui, run: &mut RunConfig) {
 fn rows_as(ui: &mut Ui, run: &mut RunConfig) -> bool {
     let before = (run.data_format, run.train_on, run.begin_token);
     field(ui, "Rows", "The format of the rows; automatic: told by the first one", |ui| {
-        ComboBox::from_id_salt("format").selected_text(run.data_format.name()).width(160.0).show_ui(ui, |ui| {
-            for format in Format::WORDS.iter().filter_map(|word| Format::from_word(word)) {
-                ui.selectable_value(&mut run.data_format, format, format.name());
-            }
-        });
+        named(ui, "format", &mut run.data_format, |format| format.name());
     });
     field(ui, "Learned", "Which parts of a conversation, or of prompt and completion, are learned", |ui| {
-        let name = |part: TrainOn| match part {
+        named(ui, "learned", &mut run.train_on, |part| match part {
             TrainOn::Assistant => "what the assistant says",
             TrainOn::Last => "its last turn",
             TrainOn::All => "everything",
-        };
-        ComboBox::from_id_salt("learned").selected_text(name(run.train_on)).width(160.0).show_ui(ui, |ui| {
-            for part in [TrainOn::Assistant, TrainOn::Last, TrainOn::All] {
-                ui.selectable_value(&mut run.train_on, part, name(part));
-            }
         });
     });
     let mut left = false;
@@ -353,15 +356,10 @@ fn rows_as(ui: &mut Ui, run: &mut RunConfig) -> bool {
         },
     );
     field(ui, "Begin token", "Before rows that no chat template writes; as the tokenizer says, always, or never", |ui| {
-        let name = |begin: Begin| match begin {
+        named(ui, "begin", &mut run.begin_token, |begin| match begin {
             Begin::Auto => "as the tokenizer says",
             Begin::On => "always",
             Begin::Off => "never",
-        };
-        ComboBox::from_id_salt("begin").selected_text(name(run.begin_token)).width(160.0).show_ui(ui, |ui| {
-            for begin in [Begin::Auto, Begin::On, Begin::Off] {
-                ui.selectable_value(&mut run.begin_token, begin, name(begin));
-            }
         });
     });
     left || before != (run.data_format, run.train_on, run.begin_token)
