@@ -115,7 +115,7 @@ impl AdapterFile {
         let mut tensors = Vec::with_capacity(wanted.len());
         for (name, shape) in &wanted {
             if !file.contains(name) {
-                let what = format!("holds no tensor {name:?}: it belongs to a model of another shape");
+                let what = format!("holds no tensor {name:?}: the adapter belongs to a model of another shape");
                 return Err(Error::input(file.place(), what, of_another(&raw)));
             }
             let (tensor, shape) = (file.tensor(name)?, patterns.stored_shape(name, shape));
@@ -123,7 +123,7 @@ impl AdapterFile {
                 return Err(Error::input(
                     file.place(),
                     format!(
-                        "{name} has shape {:?}, and the model asks for {shape:?}: it belongs to a model of another shape",
+                        "{name} has shape {:?}, and the model asks for {shape:?}: the adapter belongs to a model of another shape",
                         tensor.shape
                     ),
                     of_another(&raw),

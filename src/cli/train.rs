@@ -82,6 +82,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 fn train(args: Args, mut ranks: Box<dyn Ranks>) -> Result<ExitCode> {
     let first = ranks.rank() == 0;
+    let given = args.train.clone();
     let own = if first { Some(args.train.into_run()?) } else { None };
     if let Some(config) = &own {
         config.validate()?;
@@ -94,6 +95,7 @@ fn train(args: Args, mut ranks: Box<dyn Ranks>) -> Result<ExitCode> {
             reporter.report(&event);
         }
     };
+    given.idle(config.method).into_iter().for_each(|text| report(Event::warning(text)));
     let mut trainer = Trainer::prepare_among(config, ranks, &mut report)?;
     // Only from here on is there something to save: until now an interrupt ends the program as it ends any other.
     let interrupt = Interrupt::install(first)?;

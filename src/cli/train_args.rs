@@ -282,6 +282,13 @@ impl TrainArgs {
         Ok(c)
     }
 
+    /// Options given here that mean nothing to a run, for people. Files of options have all of them, whatever the method.
+    pub fn idle(&self, method: Method) -> Vec<String> {
+        let given = [("rank", self.rank.is_some()), ("alpha", self.alpha.is_some())];
+        let idle = given.into_iter().filter(|(_, given)| *given && method != Method::Lora);
+        idle.map(|(option, _)| format!("--{option} means nothing to --method {method}")).collect()
+    }
+
     /// As [`Self::into_config`], for a command that takes the run further: files that a file of options names must be there. Without this
     /// their absence would be told as if the person had named them.
     pub fn into_run(self) -> Result<RunConfig> {
@@ -388,6 +395,14 @@ mod tests {
         std::fs::write(dir.path().join("run.toml"), "").expect("writes");
         let e = parse(&format!("--resume --out {}", dir.path().display())).expect("is usage").into_config().expect_err("it is empty");
         assert!(e.to_string().ends_with("run.toml: names no model"), "{e}");
+    }
+
+    #[test]
+    fn what_means_nothing_is_told_where_it_was_given() {
+        let idle = |args: &str| parse(args).expect("is usage").idle(config(args).method);
+        let wanted = ["--rank means nothing to --method diablo", "--alpha means nothing to --method diablo"];
+        assert_eq!(idle("--rank 8 --alpha 8"), wanted);
+        assert!(idle("--rank 8 --alpha 8 --method lora").is_empty() && idle("--blocks 8").is_empty());
     }
 
     #[test]

@@ -70,10 +70,7 @@ impl RunConfig {
         if self.method != Method::Diablo && (self.blocks.is_some() || self.pad_blocks) {
             out.push(format!("--blocks and --pad-blocks mean nothing to --method {}", self.method));
         }
-        let usual = Self::default();
         let lora_alone = [
-            ("rank", self.rank != usual.rank),
-            ("alpha", self.alpha != usual.alpha),
             ("rslora", self.rslora),
             ("dora", self.dora),
             ("init", self.init == Init::Pissa),
@@ -274,14 +271,6 @@ mod tests {
         good().validate().expect("the defaults are valid");
         RunConfig::default().validate_options().expect("an estimate needs no paths");
         assert!(good().warnings(Some(10)).is_empty());
-    }
-
-    #[test]
-    fn options_of_lora_alone_are_told_where_they_mean_nothing() {
-        let warned = |run: RunConfig| run.warnings(Some(10)).concat();
-        assert_eq!(warned(RunConfig { rank: 8, ..good() }), "--rank means nothing to --method diablo");
-        assert_eq!(warned(RunConfig { alpha: 8.0, ..good() }), "--alpha means nothing to --method diablo");
-        assert_eq!(warned(RunConfig { rank: 8, alpha: 8.0, method: Method::Lora, ..good() }), "");
     }
 
     #[test]

@@ -38,8 +38,8 @@ impl Trainer {
     /// As [`Self::prepare`]; and where there are fewer micro-batches than ranks, or the ranks' models or rows are not the same.
     pub fn prepare_among(run: RunConfig, mut ranks: Box<dyn Ranks>, events: &mut dyn FnMut(Event)) -> Result<Self> {
         run.validate()?;
-        // What is known at once is said before anything is fetched or read.
-        if ranks.rank() == 0 {
+        // What is known at once is said before anything is fetched or read; of several ranks, where the others can hear of it.
+        if ranks.count() == 1 {
             RunFolder::look(&run.out, run.resume)?;
         }
         let run = among::settle(run, ranks.as_mut(), events)?;
