@@ -77,11 +77,11 @@ impl Output {
         let first = losses.values().next().copied().unwrap_or(f32::INFINITY);
         // The loss after a checkpoint is the loss of what it holds.
         let sound = |at: &&u64| **at + 1 < step && losses.get(&(**at + 1)).is_some_and(|loss| *loss <= first.max(1.0) * LEFT);
-        let go_on = format!("go on with a smaller rate: {} --lr RATE", self.folder.resume_command());
+        let go_on = "use a smaller --lr and go on with --resume";
         Ok(match steps.iter().find(sound) {
-            Some(good) if good == newest => format!("the checkpoint of step {good} is whole\n{go_on}"),
+            Some(good) if good == newest => format!("the checkpoint of step {good} is whole: {go_on}"),
             Some(good) => format!(
-                "the checkpoint of step {newest} leads there again, that of step {good} does not\nremove {} and {go_on}",
+                "the checkpoint of step {newest} leads there again, that of step {good} does not\nremove {}, {go_on}",
                 steps.iter().take_while(|at| *at != good).map(|at| quoting::path(&checkpoints.path(*at))).collect::<Vec<_>>().join(" ")
             ),
             None => {
