@@ -1,4 +1,4 @@
-//! A short number that tells many words from others. Nothing that is kept hangs on it.
+//! A short number that tells many words from others. Checkpoints keep one of their rows: a change here makes them look like others.
 
 /// A number for many words: the same one for the same words, and hardly ever for others.
 #[derive(Clone, Copy, Debug)]

@@ -89,6 +89,9 @@ impl Error {
                 std::io::ErrorKind::StorageFull => Some("the disk is full: free some space; what was written before is intact"),
                 std::io::ErrorKind::NotFound => Some("is the path right? A relative one starts at the working directory"),
                 std::io::ErrorKind::PermissionDenied => Some("check the permissions of the file and its folder"),
+                std::io::ErrorKind::IsADirectory => Some("it is a folder, and a file is needed"),
+                std::io::ErrorKind::NotADirectory => Some("it, or a part of its path, is a file, and a folder is needed"),
+                std::io::ErrorKind::AlreadyExists => Some("something else is there by that name; name another place"),
                 _ => None,
             },
         }

@@ -81,6 +81,10 @@ impl AdapterFile {
     pub fn open(folder: &Path, config: &ModelConfig) -> Result<Self> {
         let path = folder.join(CONFIG_FILE);
         let place = path.display().to_string();
+        if !files::exists(folder) {
+            let hint = "is the path right? A relative one starts at the working directory";
+            return Err(Error::input(folder.display().to_string(), "there is no such adapter", hint));
+        }
         if files::is_file(folder) {
             return authors::open(folder, config);
         }
@@ -110,18 +114,25 @@ impl AdapterFile {
         let wanted = tensor_list(&patterns.whole, config)?;
         let mut tensors = Vec::with_capacity(wanted.len());
         for (name, shape) in &wanted {
+            if !file.contains(name) {
+                let what = format!("holds no tensor {name:?}: the adapter belongs to a model of another shape");
+                return Err(Error::input(file.place(), what, of_another(&raw)));
+            }
             let (tensor, shape) = (file.tensor(name)?, patterns.stored_shape(name, shape));
             if tensor.shape != shape {
                 return Err(Error::input(
                     file.place(),
-                    format!("{name} has shape {:?}, and the model asks for {shape:?}", tensor.shape),
-                    "is this the model that the adapter was trained on?",
+                    format!(
+                        "{name} has shape {:?}, and the model asks for {shape:?}: the adapter belongs to a model of another shape",
+                        tensor.shape
+                    ),
+                    of_another(&raw),
                 ));
             }
             tensors.push(patterns.widen(Tensor { name: name.clone(), shape, values: tensor.to_f32() }));
         }
         if let Some(extra) = file.names().find(|n| !wanted.iter().any(|(name, _)| name == n)) {
-            return Err(Error::input(file.place(), format!("{extra} belongs to no layer that {CONFIG_FILE} targets"), ""));
+            return Err(Error::input(file.place(), format!("{extra} belongs to no layer that {CONFIG_FILE} targets"), of_another(&raw)));
         }
         let base = raw["base_model_name_or_path"].as_str().unwrap_or_default().to_string();
         Ok(Self { spec: patterns.whole, base, tensors })
@@ -201,6 +212,14 @@ impl AdapterFile {
             }
         }
         all
+    }
+}
+
+/// Which model an adapter says that it belongs to.
+fn of_another(raw: &Value) -> String {
+    match raw["base_model_name_or_path"].as_str() {
+        Some(base) if !base.is_empty() => format!("it says that it was trained on {base}: give that with --model"),
+        _ => "give the model that it was trained on with --model".into(),
     }
 }
 

@@ -53,7 +53,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// What the controls are called that the command line knows as options.
-const NAMES: [(&str, &str); 47] = [
+const NAMES: [(&str, &str); 48] = [
     ("--mixed-precision", "products"),
     ("--activations", "kept activations"),
     ("--gradient-checkpointing", "recomputed activations"),
@@ -90,6 +90,7 @@ const NAMES: [(&str, &str); 47] = [
     ("--patience", "patience"),
     ("--targets", "targets"),
     ("--seq-len", "sequence"),
+    ("--too-long", "longer rows"),
     ("--blocks", "blocks"),
     ("--warmup", "warm-up"),
     ("--method", "method"),

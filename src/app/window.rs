@@ -158,8 +158,30 @@ fn open(pictures: Option<PathBuf>, inherited: Option<Box<Live>>, legacy: Legacy)
             Ok(Box::new(app))
         };
     eframe::run_native(platform::APP_ID, options, Box::new(create)).map_err(|error| {
-        Error::device(format!("no window could be opened: {error}"), "on a machine without a display use the command line: diablo --help")
+        Error::device(
+            format!("no window could be opened: {}", without_place(&error.to_string())),
+            "on a machine without a display use the command line: diablo --help",
+        )
     })?;
     let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
     failed.map_or(Ok(()), Err)
+}
+
+/// An error of winit's without the line of its source that found it.
+fn without_place(said: &str) -> String {
+    let Some((head, rest)) = said.split_once("os error at ") else { return said.to_owned() };
+    let why = rest.split_once(".rs:").and_then(|(_, rest)| rest.split_once(": "));
+    why.map_or_else(|| said.to_owned(), |(_, why)| format!("{head}{why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_of_source_is_told() {
+        let said = "winit EventLoopError: os error at /root/x/winit-0.30.13/src/platform_impl/linux/mod.rs:765: DISPLAY is not set.";
+        assert_eq!(without_place(said), "winit EventLoopError: DISPLAY is not set.");
+        assert_eq!(without_place("no GPU"), "no GPU");
+    }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
-Everything the window does is a run as diablo train does it: a run begun in one opens in the other.
+Everything the window does is a run as diablo train does it: a run begun in one
+opens in the other.
 
 Examples:
   diablo app

@@ -10,17 +10,18 @@ use crate::error::{Error, Result};
 use crate::generate::chat::{History, Speaker};
 use crate::generate::{Decoder, Sampler, Sampling};
 use crate::model::Source;
-use crate::train::Event;
 use crate::train::config::{RunConfig, WeightsFormat};
 use crate::train::run_folder::CONFIG_FILE;
+use crate::train::{Event, names};
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
-Answers go to standard output as they come, everything else to standard error; lines may also come
-from a pipe. A line that ends in \\ goes on in the next. The conversation is written by the model's
-chat template; a model without one continues each line as it stands.
+Answers go to standard output as they come, everything else to standard error;
+lines may also come from a pipe. A line that ends in \\ goes on in the next. The
+conversation is written by the model's chat template; a model without one
+continues each line as it stands.
 
 Lines that begin with / are commands; /help lists them.
 
@@ -53,7 +54,7 @@ pub struct Args {
     #[arg(value_name = "RUN", conflicts_with = "adapter")]
     run: Option<PathBuf>,
     /// Folder of the model, or its name on the hub [default: the run's]
-    #[arg(long, value_name = "DIR|NAME", required_unless_present = "run")]
+    #[arg(long, value_name = "DIR|NAME")]
     model: Option<PathBuf>,
     /// Adapter to put on it: a run folder, or one that peft wrote
     #[arg(long, value_name = "DIR")]
@@ -97,15 +98,31 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let sampling = args.sampling.sampling()?;
     check(&sampling, args.max_new_tokens)?;
     let adapter = args.run.clone().or(args.adapter.clone());
+    if let (None, None) = (&adapter, &args.model) {
+        let hint = "name the folder of a run: diablo chat RUN\nor a model: diablo chat --model DIR";
+        return Err(Error::usage("with whom? Neither a run nor a model is named", hint));
+    }
+    if let Some(context) = args.context.filter(|context| *context < 2) {
+        return Err(Error::usage(format!("--context {context}: must be at least 2 (a token to read and one to write)"), ""));
+    }
     let stored = adapter.as_deref().map(stored).transpose()?.flatten();
-    let model = args.model.clone().or(stored.as_ref().map(|run| run.model.clone()));
-    let model = model.ok_or_else(|| Error::usage("--model is needed: the run folder has no run.toml that names one", ""))?;
+    let model = args.model.clone().or(stored.as_ref().map(|run| run.model.clone())).filter(|model| !model.as_os_str().is_empty());
+    let model = model.ok_or_else(|| {
+        let folder = adapter.as_deref().map(|folder| folder.display().to_string()).unwrap_or_default();
+        let what = format!("--model is needed: {folder} has no {CONFIG_FILE} that names one");
+        Error::usage(what, "name the model that the adapter was trained on")
+    })?;
     // A run that trained a whole model has it inside.
     let whole = adapter.as_ref().map(|folder| folder.join("model")).filter(|_| args.run.is_some() && args.model.is_none());
     let whole = whole.filter(|folder| folder.join("config.json").is_file());
     let folder = match &whole {
         Some(folder) => folder.clone(),
-        None => located::model(&model, args.quiet)?,
+        None => {
+            if let (Some(run), None) = (&adapter, &args.model) {
+                names::refuse_absent(&run.join(CONFIG_FILE), "model", &model, "say where it is with --model")?;
+            }
+            located::model(&model, args.quiet)?
+        }
     };
     let source = Source::open(&folder)?.held_in(args.weights.map(Into::into));
     let file = match (&adapter, &whole) {

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
-Takes the GPU that --device or DIABLO_DEVICE names, else the best one. Each kernel runs at odd sizes,
-twice, and must give the same bits both times and what the CPU computes within a stated tolerance.
-Exits with 1 where a kernel is wrong: update the driver, or use --device cpu.
+Takes the GPU that --device or DIABLO_DEVICE names, else the best one. Each
+kernel runs at odd sizes, twice, and must give the same bits both times and
+what the CPU computes within a stated tolerance. Exits with 1 where a kernel is
+wrong: update the driver, or use --device cpu.
 
 Examples:
   diablo check

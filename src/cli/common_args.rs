@@ -108,7 +108,7 @@ pub fn check_sampling(sampling: &Sampling) -> Result<()> {
 /// What a command prints.
 #[derive(Debug, Clone, Default, Args)]
 pub struct OutputArgs {
-    /// Print nothing but warnings, errors and the result
+    /// Print nothing but warnings, errors and the result; where that is files, nothing is said of them
     #[arg(long, short, conflicts_with = "json", help_heading = "Output")]
     pub quiet: bool,
     /// Print JSON on standard output

@@ -15,18 +15,22 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
-The run with the lowest held-out loss comes first; * marks the lowest of all. Times are those of the
-median step, the loss is the training loss at the end, smoothed. A run that goes on, or was stopped,
-is compared as far as it came. A folder of runs, such as a sweep's, stands for all runs in it.
-Losses are comparable where runs read the same rows in the same way: where they did not, it is said.
+The run with the lowest held-out loss comes first; * marks the lowest of all.
+Times are those of the median step, the loss is the training loss at the end,
+smoothed. A run that goes on, or was stopped, is compared as far as it came. A
+folder of runs, such as a sweep's, stands for all runs in it. Losses are
+comparable where runs read the same rows in the same way: where they did not,
+it is said.
 
---paper makes the runs that it compares: DiaBlo, LoRA of as many trained numbers, and full training, on
-the bundled model and rows or on --model and --data, with the same steps, batches and rows. For each
-method learning rates are tried with one seed: a usual one, a quarter and four times of it, further
-ones while the best is the first or the last, then half and twice the best. At the best rate it runs
-with three seeds. Held-out rows decide, so --eval-data or --eval-split is needed beside --data. The
-options below are those of `diablo train`; --lr is where DiaBlo's rates begin. --out (runs/paper) gets
-the runs, paper.json (the table) and paper.svg; --resume goes on after Ctrl-C or a kill.
+--paper makes the runs that it compares: DiaBlo, LoRA of as many trained
+numbers, and full training, on the bundled model and rows or on --model and
+--data, with the same steps, batches and rows. For each method learning rates
+are tried with one seed: a usual one, a quarter and four times of it, further
+ones while the best is the first or the last, then half and twice the best. At
+the best rate it runs with three seeds. Held-out rows decide, so --eval-data or
+--eval-split is needed beside --data. The options below are those of `diablo
+train`; --lr is where DiaBlo's rates begin. --out (runs/paper) gets the runs,
+paper.json (the table) and paper.svg; --resume goes on after Ctrl-C or a kill.
 
 Examples:
   diablo compare runs/first runs/lora
@@ -90,9 +94,6 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let runs = folders.iter().map(|folder| Compared::open(folder)).collect::<Result<Vec<_>>>()?;
     let runs = Table::new(runs, &|_| false);
-    if let Some(path) = &args.svg {
-        runs.draw(path)?;
-    }
     if args.output.json {
         output::print_json(&runs.json())?;
     } else {
@@ -100,6 +101,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     for line in runs.notes() {
         output::complain(&line);
+    }
+    if let Some(path) = &args.svg {
+        runs.draw(path)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -127,6 +131,8 @@ fn runs_in(given: &Path) -> Result<Vec<PathBuf>> {
 /// Runs beside each other, the one with the lowest held-out loss first.
 pub struct Table {
     runs: Vec<(String, Compared)>,
+    /// Names of those that came last whatever their loss: they are over, though not at their end.
+    over: Vec<String>,
 }
 
 impl Table {
@@ -136,7 +142,8 @@ impl Table {
         let mut runs: Vec<(String, Compared)> = names.into_iter().zip(runs).collect();
         runs.sort_by(|a, b| Column::HeldOut.order(&a.1.facts, &b.1.facts, false));
         runs.sort_by_key(|(_, run)| last(run));
-        Self { runs }
+        let over = runs.iter().filter(|(_, run)| last(run)).map(|(name, _)| name.clone()).collect();
+        Self { runs, over }
     }
 
     /// A line for each run.
@@ -156,7 +163,8 @@ impl Table {
             notes.push("warning: the losses are not of the same rows, or not of the same model:".to_owned());
             notes.extend(differing.iter().map(|line| format!("  {line}")));
         }
-        let unfinished: Vec<&str> = self.runs.iter().filter(|(_, run)| !run.facts.ended).map(|(name, _)| name.as_str()).collect();
+        let unfinished: Vec<&str> =
+            self.runs.iter().filter(|(name, run)| !run.facts.ended && !self.over.contains(name)).map(|(name, _)| name.as_str()).collect();
         if !unfinished.is_empty() {
             notes.push(format!("note: not at their end yet: {}", unfinished.join(", ")));
         }

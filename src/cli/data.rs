@@ -16,9 +16,10 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
-Shows rows as a run sees them, token by token: what is learned, what is only read, what is cut. Takes
-the options of diablo train that say how rows are read. Without colours, what is learned stands
-between ⟦ and ⟧, what is cut between ⟨ and ⟩. Weights are not needed: the model's folder may hold
+Shows rows as a run sees them, token by token: what is learned, what is only
+read, what is cut. Takes the options of diablo train that say how rows are
+read. Without colours, what is learned stands between ⟦ and ⟧, what is cut
+between ⟨ and ⟩. Weights are not needed: the model's folder may hold
 config.json and the tokenizer alone.
 
 Examples:
@@ -78,9 +79,16 @@ struct Told {
 /// Where model, options or rows are wrong.
 pub fn run(args: Args) -> Result<ExitCode> {
     let (first, last) = (args.from.saturating_sub(1), args.from.saturating_sub(1).saturating_add(args.show));
-    let run = args.train.into_config()?;
+    if args.from == 0 {
+        return Err(Error::usage("--from 0: rows are counted from 1", ""));
+    }
+    let run = args.train.into_run()?;
     let told = look(run, args.json)?;
-    let shown = first..last.min(told.preview.len(told.run.seq_len)).max(first);
+    let rows = told.preview.len(told.run.seq_len);
+    if args.from > rows && args.show > 0 {
+        return Err(Error::usage(format!("--from {}: there are {rows} rows", args.from), format!("--from {rows} shows the last one")));
+    }
+    let shown = first..last.min(rows).max(first);
     if args.json {
         output::print_json(&told.json(shown)?)?;
         return Ok(ExitCode::SUCCESS);
@@ -168,17 +176,21 @@ impl Told {
         };
         lines.push(format!("lengths     {} tokens", SHARES.iter().zip(&lengths).map(named).collect::<Vec<_>>().join(", ")));
         if counts.too_long > 0 {
+            let (n, emptied) = (|rows: usize| grouped(rows as u64), counts.emptied);
             let fate = match self.too_long {
-                TooLong::Cut => "are cut",
-                TooLong::Drop => "are left out",
-                TooLong::Error => "stop the run",
+                TooLong::Cut if emptied > 0 => {
+                    format!(": {} are cut, {} have nothing left to learn and are left out", n(counts.too_long - emptied), n(emptied))
+                }
+                TooLong::Cut => " and are cut".into(),
+                TooLong::Drop => " and are left out".into(),
+                TooLong::Error => " and stop the run".into(),
             };
-            let (n, longest) = (grouped(counts.too_long as u64), counts.longest);
-            lines.push(format!("too long    {n} rows are longer than --seq-len {seq_len} and {fate}; --seq-len {longest} keeps all"));
+            let (all, longest) = (n(counts.too_long), counts.longest);
+            lines.push(format!("too long    {all} rows are longer than --seq-len {seq_len}{fate}; --seq-len {longest} keeps all"));
         }
-        if counts.without_targets > 0 {
-            let n = grouped(counts.without_targets as u64);
-            lines.push(format!("empty       {n} rows have nothing to learn within --seq-len {seq_len} and are left out"));
+        if counts.without_targets > counts.emptied {
+            let n = grouped((counts.without_targets - counts.emptied) as u64);
+            lines.push(format!("empty       {n} rows have nothing to learn from and are left out"));
         }
         if let Some((row, first)) = self.same.first() {
             let n = grouped(self.same.len() as u64);

@@ -17,8 +17,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 const AFTER_HELP: &str = "\
-The bundled model has read stories about animals and has never seen a question. DiaBlo teaches it to answer; LoRA with as many
-trained numbers learns the same rows beside it. The scored questions are about animals that no trained question is about.
+The bundled model has read stories about animals and has never seen a question.
+DiaBlo teaches it to answer; LoRA with as many trained numbers learns the same
+rows beside it. The scored questions are about animals that no trained question
+is about.
 
 Example:
   diablo demo --out runs/demo";

@@ -11,9 +11,10 @@ use serde_json::json;
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
-auto takes a discrete GPU, else an integrated one, else the CPU; a software driver only by name.
---device gpu, cpu, a number or part of a name takes another, on every command that computes;
-the environment variable DIABLO_DEVICE does the same.
+auto takes a discrete GPU, else an integrated one, else the CPU; a software
+driver only by name. --device gpu, cpu, a number or part of a name takes
+another, on every command that computes; the environment variable DIABLO_DEVICE
+does the same.
 
 Examples:
   diablo devices

@@ -17,16 +17,19 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 const AFTER_HELP: &str = "\
---task rows: loss (in nats for a token) and perplexity are over completions and their end tokens, or
-over the whole of a plain text. Where rows have a prompt, the model also answers it (always the most
-likely token), and exact match is the share of answers that are the completion, blanks at both ends
-aside.
---task gsm8k: rows of question and answer. The model answers; its last number, and the one behind
-####, are compared with the number that the row's answer ends in.
---task choice: the candidate with the highest likelihood is the model's choice, by the sum over its
-tokens and by that for a byte of it. Rows have question, choices and answer; or the instruction and
-answer of LLM-Adapters' commonsense sets.
-What stands behind 95% are the ends of a confidence interval (Wilson's for shares).
+--task rows: loss (in nats for a token) and perplexity are over completions and
+their end tokens, or over the whole of a plain text. Where rows have a prompt,
+the model also answers it (always the most likely token), and exact match is
+the share of answers that are the completion, blanks at both ends aside.
+--task gsm8k: rows of question and answer. The model answers; its last number,
+and the one behind ####, are compared with the number that the row's answer
+ends in.
+--task choice: the candidate with the highest likelihood is the model's choice,
+by the sum over its tokens and by that for a byte of it. Rows have question,
+choices and answer; or the instruction and answer of LLM-Adapters' commonsense
+sets.
+What stands behind 95% are the ends of a confidence interval (Wilson's for
+shares).
 
 Examples:
   diablo eval --model models/SmolLM2-135M --data test.jsonl

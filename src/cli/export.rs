@@ -11,19 +11,21 @@ use crate::model::gguf::Encoding;
 use crate::model::{Checkpoint, Source};
 use crate::train::choice::choice;
 use crate::train::run_folder::CONFIG_FILE;
-use crate::train::{RunConfig, export, gguf, recipe, resolve};
+use crate::train::{RunConfig, export, gguf, names, recipe, resolve};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
-The folder holds model.safetensors, config.json and the tokenizer's files; transformers and other
-tools load it as it is. With --format gguf it holds model.gguf, which llama.cpp, LM Studio and
-Ollama load, and a Modelfile for the last. With --format shira it holds DiaBlo's blocks as an
-adapter that stock peft loads beside the base model. (LoRA needs no export: peft loads the run.)
-With --format recipe it holds the run itself for PyTorch: a script for peft and accelerate, the
-options, the rows as tokens and the adapter as it starts; --adapter is the run's folder then.
-Several adapters of one base are added up: give --adapter again, with =FACTOR behind it to weigh.
+The folder holds model.safetensors, config.json and the tokenizer's files;
+transformers and other tools load it as it is. With --format gguf it holds
+model.gguf, which llama.cpp, LM Studio and Ollama load, and a Modelfile for the
+last. With --format shira it holds DiaBlo's blocks as an adapter that stock
+peft loads beside the base model. (LoRA needs no export: peft loads the run.)
+With --format recipe it holds the run itself for PyTorch: a script for peft and
+accelerate, the options, the rows as tokens and the adapter as it starts;
+--adapter is the run's folder then. Several adapters of one base are added up:
+give --adapter again, with =FACTOR behind it to weigh.
 
 Examples:
   diablo export --model models/SmolLM2-135M --adapter runs/first --out merged
@@ -114,6 +116,7 @@ fn with_factor(word: &Path) -> Result<(PathBuf, f64)> {
     let split = text.rsplit_once('=').filter(|_| !word.exists());
     let Some((folder, factor)) = split else { return Ok((word.to_path_buf(), 1.0)) };
     match factor.parse::<f64>() {
+        Ok(0.0) => Err(Error::usage(format!("--adapter {text}: a factor of 0 takes nothing of it"), "leave this adapter out")),
         Ok(number) if number.is_finite() => Ok((folder.into(), number)),
         _ => Err(Error::usage(format!("--adapter {text}: {factor:?} is no number to weigh with"), "write it as --adapter runs/a=0.7")),
     }
@@ -168,6 +171,9 @@ fn write_recipe(args: &Args, source: &Source) -> Result<ExitCode> {
         return Err(Error::usage(what, "name the folder that diablo train made"));
     }
     let run = RunConfig::from_toml_file(&path)?;
+    for rows in run.data.0.iter().map(|file| &file.path).chain(&run.eval_data) {
+        names::refuse_absent(&path, "data", rows, "")?;
+    }
     let given = args.model.display().to_string();
     let model = match args.model.canonicalize() {
         Ok(path) => (path.display().to_string(), None),

@@ -17,8 +17,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 const AFTER_HELP: &str = "\
-The continuation goes to standard output as it comes, everything else to standard error. It ends at
-the model's end token or after --max-new-tokens.
+The continuation goes to standard output as it comes, everything else to
+standard error. It ends at the model's end token or after --max-new-tokens.
 
 Examples:
   diablo generate --model models/SmolLM2-135M --prompt 'Once upon a time'

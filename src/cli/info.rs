@@ -17,8 +17,9 @@ use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
-Takes the options of diablo train; --data and --out may be left out. With --data the rows are read,
-and steps and memory are those of the run; without it rows are taken to be --seq-len tokens long.
+Takes the options of diablo train; --data and --out may be left out. With
+--data the rows are read, and steps and memory are those of the run; without it
+rows are taken to be --seq-len tokens long.
 
 Examples:
   diablo info --model models/SmolLM2-135M
@@ -60,7 +61,7 @@ struct Estimate {
 /// Where model, options or rows are wrong.
 pub fn run(args: Args) -> Result<ExitCode> {
     let mut reporter = Reporter::new(Look::choose(args.output.quiet || args.output.json, false));
-    let estimate = estimate(args.train.into_config()?, &mut |event| reporter.report(&event))?;
+    let estimate = estimate(args.train.into_run()?, &mut |event| reporter.report(&event))?;
     drop(reporter);
     if args.output.json {
         output::print_json(&estimate.json())?

@@ -50,10 +50,12 @@ Examples:
   diablo compare runs/first runs/lora --svg compare.svg
   diablo compare --paper
 
-A model is a folder in Hugging Face layout (config.json, tokenizer.json, model.safetensors), or a
-name on the hub: Qwen/Qwen3-0.6B, or with a branch, tag or commit, Qwen/Qwen3-0.6B@main. Rows are
-files, or a dataset on the hub: openai/gsm8k:main. A path that is there wins over a name.
-HF_TOKEN, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE mean what they mean in Python.
+A model is a folder in Hugging Face layout (config.json, tokenizer.json,
+model.safetensors), or a name on the hub: Qwen/Qwen3-0.6B, or with a branch,
+tag or commit, Qwen/Qwen3-0.6B@main. Rows are files, or a dataset on the hub:
+openai/gsm8k:main. A path that is there wins over a name.
+HF_TOKEN, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE mean what they mean in
+Python.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (after saving).
 DIABLO_DEVICE chooses the device where --device does not.";
 
@@ -168,6 +170,11 @@ fn describe(error: &Error) -> String {
             text.push_str(if i == 0 { "\nhelp: " } else { "\n      " });
             text.push_str(line);
         }
+    }
+    // Whoever set it long ago does not think of it.
+    if let Some(name) = common_args::device_variable().filter(|name| error.to_string().starts_with(&format!("no device matches {name:?}")))
+    {
+        text.push_str(&format!("\n      {} says {name}", common_args::DEVICE_VARIABLE));
     }
     text
 }

@@ -1,12 +1,14 @@
 //! What a run looks like on a terminal, in a log file, and to another program.
 
 use super::interrupt;
-use super::queue::Queue;
+use super::queue::{Queue, Refused};
+use crate::error::{Error, Result};
 use crate::ranks;
 use crate::train::event::{Event, Summary};
 use crate::train::metrics::StepMetrics;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How events are shown.
@@ -41,6 +43,7 @@ impl Look {
 pub struct Reporter {
     look: Look,
     out: Box<dyn Write + Send>,
+    refused: Refused,
     bar: Option<ProgressBar>,
     /// What the bar counts just now.
     phase: String,
@@ -53,17 +56,32 @@ pub struct Reporter {
 impl Reporter {
     /// Shows events on standard error, or on standard output if they are JSON: those are many, and go through a [`Queue`].
     pub fn new(look: Look) -> Self {
-        let out: Box<dyn Write + Send> = match look {
-            Look::Json => Box::new(Queue::new(std::io::stdout(), interrupt::requested)),
-            _ => Box::new(std::io::stderr()),
-        };
-        Self::with_output(look, out)
+        if look != Look::Json {
+            return Self::with_output(look, Box::new(std::io::stderr()));
+        }
+        let queue = Queue::new(std::io::stdout(), interrupt::requested);
+        let refused = queue.refused();
+        let mut reporter = Self::with_output(look, Box::new(queue));
+        reporter.refused = refused;
+        reporter
+    }
+
+    /// Waits until all is written.
+    ///
+    /// # Errors
+    /// Where events that another program was to read could not be written, as on a full disk.
+    pub fn end(mut self) -> Result<()> {
+        let refused = self.refused.clone();
+        self.end_bar();
+        drop(std::mem::replace(&mut self.out, Box::new(std::io::sink())));
+        refused.take().map_or(Ok(()), |error| Err(Error::io(Path::new("standard output"))(error)))
     }
 
     /// Shows events elsewhere. The bar itself is always on standard error.
     pub fn with_output(look: Look, out: Box<dyn Write + Send>) -> Self {
         let (bar, phase, summary) = (None, String::new(), Summary::default());
-        Self { look, out, bar, phase, summary, last: None, every: Duration::from_secs(2) }
+        let refused = Refused::default();
+        Self { look, out, refused, bar, phase, summary, last: None, every: Duration::from_secs(2) }
     }
 
     /// The shortest time between two lines of steps; zero shows each.
@@ -229,7 +247,9 @@ impl Reporter {
                 self.say(&format!("text {step}/{} | {prompt} -> {text}", self.summary.steps));
             }
             Event::Checkpoint { step, path } => self.say(&format!("saved step {step} in {}", path.display())),
-            Event::Finished { steps, best_eval_loss, seconds, path } => {
+            // Where it was stopped was said already, with how to go on.
+            Event::Finished { interrupted: true, .. } => {}
+            Event::Finished { steps, best_eval_loss, seconds, path, .. } => {
                 let best = best_eval_loss.map(|l| format!(" | best held-out loss {l:.4}")).unwrap_or_default();
                 self.say(&format!("done: {} steps in {}{best} | {}", grouped(*steps), duration(*seconds), path.display()));
             }

@@ -49,7 +49,7 @@ fn events() -> Vec<Event> {
     out.extend((1..=300).map(step));
     out.push(Event::Eval { step: 300, loss: 2.5, perplexity: 12.1825, best: true });
     out.push(Event::Checkpoint { step: 300, path: "runs/a/checkpoints/step-00000300".into() });
-    out.push(Event::Finished { steps: 300, best_eval_loss: Some(2.5), seconds: 75.0, path: "runs/a".into() });
+    out.push(Event::Finished { steps: 300, best_eval_loss: Some(2.5), seconds: 75.0, path: "runs/a".into(), interrupted: false });
     out
 }
 
@@ -87,6 +87,16 @@ fn plain_lines_are_few_and_dense() {
     );
     let each = shown(Look::Lines, Duration::ZERO);
     assert_eq!(each.iter().filter(|l| l.starts_with("step ")).count(), 300);
+}
+
+/// Where it was stopped was said with how to go on; that is not done.
+#[test]
+fn a_run_that_was_stopped_is_not_done() {
+    let page = Page::default();
+    let mut reporter = Reporter::with_output(Look::Lines, Box::new(page.clone()));
+    reporter.report(&Event::Finished { steps: 3, best_eval_loss: None, seconds: 1.0, path: "runs/a".into(), interrupted: true });
+    drop(reporter);
+    assert!(page.0.lock().expect("a page").is_empty());
 }
 
 #[test]

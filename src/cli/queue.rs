@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How many writes wait before the next one waits for the reader: minutes of a fast run, and some tens of MB at most.
@@ -19,10 +20,33 @@ const GLANCE: Duration = Duration::from_millis(10);
 pub struct Queue {
     lines: Option<SyncSender<Vec<u8>>>,
     written: Receiver<()>,
+    refused: Refused,
     stop: fn() -> bool,
 }
 
+/// Why a queue's output took no more, if it did not. That its reader is gone, as with `| head`, is no fault.
+#[derive(Clone, Debug, Default)]
+pub struct Refused(Arc<Mutex<Option<io::Error>>>);
+
+impl Refused {
+    /// The error, once.
+    pub fn take(&self) -> Option<io::Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn note(&self, error: io::Error) {
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+    }
+}
+
 impl Queue {
+    /// What will be known of a refusal once the queue is dropped.
+    pub fn refused(&self) -> Refused {
+        self.refused.clone()
+    }
+
     /// Writes to `out`. `stop` says whether the program was asked to end.
     pub fn new(out: impl Write + Send + 'static, stop: fn() -> bool) -> Self {
         Self::with_room(out, stop, ROOM)
@@ -31,14 +55,18 @@ impl Queue {
     fn with_room(mut out: impl Write + Send + 'static, stop: fn() -> bool, room: usize) -> Self {
         let (lines, waiting) = sync_channel::<Vec<u8>>(room);
         let (end, written) = channel();
+        let refused = Refused::default();
+        let noted = refused.clone();
         std::thread::spawn(move || {
-            // What cannot be written is dropped, as whoever reads it is gone.
+            // What cannot be written is dropped; the run goes on.
             for line in waiting {
-                let _ = out.write_all(&line).and_then(|()| out.flush());
+                if let Err(error) = out.write_all(&line).and_then(|()| out.flush()) {
+                    noted.note(error);
+                }
             }
             drop(end);
         });
-        Self { lines: Some(lines), written, stop }
+        Self { lines: Some(lines), written, refused, stop }
     }
 }
 
@@ -76,8 +104,8 @@ impl Drop for Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Condvar;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Arc, Condvar, Mutex};
 
     /// A reader that reads nothing until it is let.
     #[derive(Clone, Default)]
@@ -121,6 +149,27 @@ mod tests {
         gate.open();
         drop(queue);
         assert_eq!(gate.read(), (0..1000).map(|i| format!("{i}\n")).collect::<String>());
+    }
+
+    #[test]
+    fn a_refusal_is_kept_and_a_reader_that_left_is_none() {
+        struct Broken(io::ErrorKind);
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(self.0.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        for (kind, told) in [(io::ErrorKind::StorageFull, true), (io::ErrorKind::BrokenPipe, false)] {
+            let mut queue = Queue::new(Broken(kind), || false);
+            let refused = queue.refused();
+            queue.write_all(b"a line\n").unwrap();
+            drop(queue);
+            assert_eq!(refused.take().is_some(), told, "{kind}");
+        }
     }
 
     #[test]

@@ -10,20 +10,23 @@ use crate::error::{Error, Result};
 use crate::quoting;
 use crate::train::compare::Compared;
 use crate::train::run_folder::CONFIG_FILE;
-use crate::train::sweep::{Asked, PLOT_FILE, STATE_FILE, Sweep};
+use crate::train::sweep::{Asked, Axis, PLOT_FILE, STATE_FILE, Sweep};
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
-Every combination of the values is a run in a folder of its own below --out. Held-out rows decide,
-so --eval-split or --eval-data is needed. At the end the runs are compared as `diablo compare` does;
---out gets sweep.json (the same for programs) and sweep.svg (the losses).
+Every combination of the values is a run in a folder of its own below --out.
+Held-out rows decide, so --eval-split or --eval-data is needed. At the end the
+runs are compared as `diablo compare` does; --out gets sweep.json (the same for
+programs) and sweep.svg (the losses).
 
-Ctrl-C finishes the step and saves; --resume goes on, also after a kill: runs that ended are left
-alone, one that was cut off goes on where it was. With --resume values may be added by --set.
+Ctrl-C finishes the step and saves; --resume goes on, also after a kill: runs
+that ended are left alone, one that was cut off goes on where it was. With
+--resume values may be added by --set.
 
---halving trains all runs for a quarter of their steps, the better half of them to half of their
-steps, and the better half of those to the end; what was left behind can be taken up with
-`diablo train --resume --out RUN`. Schedules are those of whole runs from the start.
+--halving trains all runs for a quarter of their steps, the better half of them
+to half of their steps, and the better half of those to the end; what was left
+behind can be taken up with `diablo train --resume --out RUN`. Schedules are
+those of whole runs from the start.
 
 Examples:
   diablo sweep --config run.toml --set lr=1e-4,3e-4,1e-3 --set rank=8,16 --out sweeps/first
@@ -61,13 +64,16 @@ pub fn run(mut args: Args) -> Result<ExitCode> {
         let out = args.train.out.clone().ok_or_else(|| Error::usage("--out is needed", "name the folder of the sweep"))?;
         let before = Sweep::asked(&out)?;
         if asked.set.is_empty() {
-            asked.set = before.set;
             asked.random = asked.random.or(before.random);
+        } else if let (None, Some(n)) = (asked.random, before.random) {
+            let what = format!("--set: this sweep took {n} combinations at random, and more values make more of them");
+            return Err(Error::usage(what, "say with --random how many of all of them"));
         }
+        asked.set = Axis::added(&before.set, &asked.set)?;
         asked.halving |= before.halving;
         args.train.config.get_or_insert(Sweep::base_file(&out));
     }
-    let base = args.train.into_config()?;
+    let base = args.train.into_run()?;
     set_threads(base.threads)?;
     let quiet = args.output.quiet || args.output.json;
     let mut reporter = Reporter::new(Look::choose(quiet, false));
@@ -92,6 +98,10 @@ pub fn run(mut args: Args) -> Result<ExitCode> {
     if stopped {
         output::complain(&format!("stopped; go on with: diablo sweep --resume --out {}", quoting::path(sweep.folder())));
         return Ok(ExitCode::from(interrupt::EXIT_CODE as u8));
+    }
+    if sweep.failed().len() == sweep.points().len() {
+        output::complain("error: every run diverged\nhelp: sweep over smaller values of lr, into another --out");
+        return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -18,12 +18,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const AFTER_HELP: &str = "\
-Rows are JSONL with {\"prompt\": …, \"completion\": …} on each line (the completion is learned) or
-{\"text\": …}; any other text file is learned as a whole.
-The run folder gets run.toml (these options), metrics.jsonl (a line for each step), loss.svg,
-checkpoints/, and at the end the adapter (--method full: model/).
+Rows are JSON, JSONL, CSV or Parquet: {\"prompt\": …, \"completion\": …} (the
+completion is learned), {\"text\": …}, instructions or conversations. A file of
+plain text is learned as a whole.
 
-Ctrl-C finishes the step, saves and exits with code 130; a second one stops at once.
+The run folder gets run.toml (these options), metrics.jsonl (a line for each
+step), loss.svg, checkpoints/, and at the end the adapter (--method full:
+model/).
+
+Ctrl-C finishes the step, saves and exits with code 130; a second one stops
+at once.
 
 Examples:
   diablo train --model models/SmolLM2-135M --data train.jsonl --out runs/first
@@ -78,7 +82,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 fn train(args: Args, mut ranks: Box<dyn Ranks>) -> Result<ExitCode> {
     let first = ranks.rank() == 0;
-    let own = if first { Some(args.train.into_config()?) } else { None };
+    let given = args.train.clone();
+    let own = if first { Some(args.train.into_run()?) } else { None };
     if let Some(config) = &own {
         config.validate()?;
     }
@@ -90,15 +95,16 @@ fn train(args: Args, mut ranks: Box<dyn Ranks>) -> Result<ExitCode> {
             reporter.report(&event);
         }
     };
+    given.idle(config.method).into_iter().for_each(|text| report(Event::warning(text)));
     let mut trainer = Trainer::prepare_among(config, ranks, &mut report)?;
     // Only from here on is there something to save: until now an interrupt ends the program as it ends any other.
     let interrupt = Interrupt::install(first)?;
     let outcome = trainer.run(&mut report, &|| interrupt.requested())?;
-    if outcome.interrupted {
-        return Ok(ExitCode::from(interrupt::EXIT_CODE as u8));
+    if !outcome.interrupted {
+        report(Event::note(format!("try it: {}", try_it(trainer.config()))));
     }
-    report(Event::note(format!("try it: {}", try_it(trainer.config()))));
-    Ok(ExitCode::SUCCESS)
+    reporter.end()?;
+    Ok(if outcome.interrupted { ExitCode::from(interrupt::EXIT_CODE as u8) } else { ExitCode::SUCCESS })
 }
 
 /// A rank's threads: those processors that it may use, shared with the ranks of its machine that may use the same ones. A process alone

@@ -3,16 +3,18 @@
 use super::common_args::{DeviceArgs, word};
 use crate::data::{Begin, Columns, DataFile, Format, TrainOn};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::model::Activations;
 use crate::train::blocks::Blocks;
 use crate::train::budget::Budget;
 use crate::train::config::{Init, Method, MixedPrecision, RunConfig, TooLong, WeightsFormat};
 use crate::train::logs::LogKind;
+use crate::train::names;
 use crate::train::run_folder::CONFIG_FILE;
 use crate::train::schedule::ScheduleKind;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the command line says about a run.
 #[derive(Debug, Clone, Default, Args)]
@@ -205,8 +207,9 @@ pub struct TrainArgs {
 /// A clap parser for a file with its weight.
 pub fn data_file() -> impl TypedValueParser<Value = DataFile> {
     OsStringValueParser::new().map(|text| match text.to_str() {
-        Some(text) => text.into(),
-        None => DataFile { path: text.into(), weight: 1.0 },
+        // A path that is there wins over a weight behind a shorter one.
+        Some(text) if !files::exists(Path::new(text)) => text.into(),
+        _ => DataFile { path: text.into(), weight: 1.0 },
     })
 }
 
@@ -215,6 +218,10 @@ impl TrainArgs {
     ///
     /// `--resume` without `--config` takes the options from the run folder, so `diablo train --resume --out DIR` is enough.
     pub fn into_config(self) -> Result<RunConfig> {
+        if self.resume && self.out.is_none() && self.config.is_none() {
+            let hint = "name the folder of the run: diablo train --resume --out RUN";
+            return Err(Error::usage("--out is needed: --resume goes on with the run that it holds", hint));
+        }
         let stored = self.out.as_ref().filter(|_| self.resume).map(|out| out.join(CONFIG_FILE)).filter(|p| p.is_file());
         if let (true, None, None, None, Some(out)) = (self.resume, &stored, &self.config, &self.model, &self.out) {
             let what = format!("there is no run to go on with: no {CONFIG_FILE} is here");
@@ -225,7 +232,11 @@ impl TrainArgs {
             ));
         }
         let mut c = match self.config.as_ref().or(stored.as_ref()) {
-            Some(path) => RunConfig::from_toml_file(path)?,
+            Some(path) => RunConfig::from_toml_file(path).map_err(|error| match error {
+                // A wrong option is wrong usage wherever it stands.
+                Error::Input { place, what, hint } => Error::usage(format!("{place}: {what}"), hint),
+                other => other,
+            })?,
             None => RunConfig::default(),
         };
         // One of an exclusive pair on the command line replaces the other from the file.
@@ -260,7 +271,43 @@ impl TrainArgs {
         c.device = self.device.request(&c.device);
         c.threads = self.device.threads.or(c.threads);
         c.resume = self.resume;
+        if let Some(path) = stored.filter(|_| self.config.is_none()) {
+            for (option, missing) in [("model", c.model.as_os_str().is_empty()), ("data", c.data.is_empty())] {
+                if missing {
+                    let hint = format!("it is not as a run wrote it; say what it was with --{option}, or begin anew with another --out");
+                    return Err(Error::input(path.display().to_string(), format!("names no {option}"), hint));
+                }
+            }
+        }
         Ok(c)
+    }
+
+    /// Options given here that mean nothing to a run, for people. Files of options have all of them, whatever the method.
+    pub fn idle(&self, method: Method) -> Vec<String> {
+        let given = [("rank", self.rank.is_some()), ("alpha", self.alpha.is_some())];
+        let idle = given.into_iter().filter(|(_, given)| *given && method != Method::Lora);
+        idle.map(|(option, _)| format!("--{option} means nothing to --method {method}")).collect()
+    }
+
+    /// As [`Self::into_config`], for a command that takes the run further: files that a file of options names must be there. Without this
+    /// their absence would be told as if the person had named them.
+    pub fn into_run(self) -> Result<RunConfig> {
+        let stored = self.out.as_ref().filter(|_| self.resume).map(|out| out.join(CONFIG_FILE)).filter(|p| p.is_file());
+        let file = self.config.clone().or(stored);
+        let (model, data, held_out) = (self.model.is_some(), self.data.is_some(), self.eval_data.is_some());
+        let run = self.into_config()?;
+        if let Some(file) = file {
+            if !model {
+                names::refuse_absent(&file, "model", &run.model, "")?;
+            }
+            if !data {
+                run.data.0.iter().try_for_each(|rows| names::refuse_absent(&file, "data", &rows.path, ""))?;
+            }
+            if let Some(rows) = run.eval_data.as_ref().filter(|_| !held_out) {
+                names::refuse_absent(&file, "eval_data", rows, "")?;
+            }
+        }
+        Ok(run)
     }
 }
 
@@ -268,7 +315,6 @@ impl TrainArgs {
 mod tests {
     use super::*;
     use clap::{CommandFactory, Parser};
-    use std::path::Path;
 
     #[derive(Parser)]
     struct Cli {
@@ -334,7 +380,7 @@ mod tests {
     #[test]
     fn resume_finds_its_options() {
         let dir = tempfile::tempdir().expect("a folder");
-        std::fs::write(dir.path().join("run.toml"), "model = 'm'\nseed = 9\n").expect("writes");
+        std::fs::write(dir.path().join("run.toml"), "model = 'm'\ndata = 'd'\nseed = 9\n").expect("writes");
         let c = config(&format!("--resume --out {}", dir.path().display()));
         assert_eq!((c.seed, c.resume, c.out.as_path()), (9, true, dir.path()));
         // Without --resume the folder's file is not looked at.
@@ -344,6 +390,48 @@ mod tests {
         assert_eq!(config(&format!("--resume --model m --out {none}")).model, Path::new("m"));
         let e = parse(&format!("--resume --out {none}")).expect("is usage").into_config().expect_err("nothing to go on with");
         assert!(e.to_string().contains("there is no run to go on with: no run.toml"), "{e}");
+        let e = parse("--resume").expect("is usage").into_config().expect_err("of what?");
+        assert!(e.to_string().starts_with("--out is needed"), "{e}");
+        std::fs::write(dir.path().join("run.toml"), "").expect("writes");
+        let e = parse(&format!("--resume --out {}", dir.path().display())).expect("is usage").into_config().expect_err("it is empty");
+        assert!(e.to_string().ends_with("run.toml: names no model"), "{e}");
+    }
+
+    #[test]
+    fn what_means_nothing_is_told_where_it_was_given() {
+        let idle = |args: &str| parse(args).expect("is usage").idle(config(args).method);
+        let wanted = ["--rank means nothing to --method diablo", "--alpha means nothing to --method diablo"];
+        assert_eq!(idle("--rank 8 --alpha 8"), wanted);
+        assert!(idle("--rank 8 --alpha 8 --method lora").is_empty() && idle("--blocks 8").is_empty());
+    }
+
+    #[test]
+    fn a_path_that_is_there_has_no_weight() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let rows = dir.path().join("t=2");
+        let given = format!("--data {}", rows.display());
+        assert_eq!(config(&given).data.0[0].weight, 2.0);
+        std::fs::write(&rows, "").expect("writes");
+        assert_eq!((config(&given).data.0[0].weight, config(&given).data.first()), (1.0, rows.as_path()));
+    }
+
+    #[test]
+    fn what_the_stored_options_name_is_looked_for() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut run = RunConfig { model: "./nowhere/Small".into(), data: "r.jsonl".into(), ..RunConfig::default() };
+        let write = |run: &RunConfig| std::fs::write(dir.path().join("run.toml"), run.to_toml_string().expect("text")).expect("writes");
+        let resumed = |more: &str| parse(&format!("--resume --out {} {more}", dir.path().display())).expect("is usage").into_run();
+        write(&run);
+        let e = resumed("").expect_err("no such model");
+        assert!(e.to_string().contains("run.toml: its model ./nowhere/Small is not there: it was looked for at /"), "{e}");
+        // As older versions wrote it: a name that was fetched has its commit.
+        run.model = "nowhere/Small".into();
+        write(&run);
+        let e = resumed("").expect_err("no such model");
+        assert!(e.to_string().contains("its model ./nowhere/Small is not there"), "{e}");
+        let e = resumed("--model owner/name").expect_err("no such rows");
+        assert!(e.to_string().contains("run.toml: its data r.jsonl is not there"), "{e}");
+        resumed("--model owner/name --data other/rows").expect("both are given");
     }
 
     #[test]

@@ -85,7 +85,9 @@ fn row(record: &Record, columns: &Columns, place: &str) -> Result<ChoiceRow> {
     let answer = &map[key];
     let (candidates, labels) = match CHOICES.into_iter().find(filled) {
         Some(key) => listed(&map[key], key, place)?,
-        None => (words(&question, answer).ok_or_else(|| hinted(no_key(map, "choices", place)))?, Vec::new()),
+        None => {
+            (words(&question, answer).filter(|named| !named.is_empty()).ok_or_else(|| hinted(no_key(map, "choices", place)))?, Vec::new())
+        }
     };
     if candidates.len() < 2 || candidates.iter().any(|text| text.trim().is_empty()) {
         return Err(Error::input(place, format!("{} candidates, of which none may be empty: {candidates:?}", candidates.len()), HINT));

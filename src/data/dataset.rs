@@ -9,6 +9,7 @@ use super::lines::lines;
 use super::rows::{Chat, Row, Rows};
 use super::template::{Chatting, Learned};
 use super::tokenizer::Tokenizer;
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::random::Random;
 
@@ -115,12 +116,16 @@ pub struct Report {
     pub tokens: usize,
     /// Tokens that are learned.
     pub targets: usize,
-    /// Rows that were cut (and kept).
+    /// Rows longer than `seq_len`, whatever became of them.
+    pub too_long: usize,
+    /// Of those, rows that were cut and kept.
     pub cut: usize,
     /// Rows left out as too long.
     pub dropped: usize,
-    /// Rows left out because no target was left: the prompt alone fills `seq_len`.
+    /// Rows left out because they have no target, or none was left: the prompt alone fills `seq_len`.
     pub without_targets: usize,
+    /// Of those, rows that were cut.
+    pub emptied: usize,
     /// Tokens of a text after its last whole window; they are left out.
     pub remainder: usize,
     /// Tokens of the longest row, before any cutting.
@@ -159,7 +164,7 @@ impl Dataset {
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<(Self, Report)> {
         if options.seq_len < 2 {
-            return Err(Error::usage(format!("a sequence length of {} leaves nothing to learn", options.seq_len), "take at least 2"));
+            return Err(Error::usage(format!("--seq-len {}: leaves nothing to learn", options.seq_len), "take at least 2"));
         }
         let (samples, mut report) = match rows {
             Rows::Pairs(all) => {
@@ -225,6 +230,16 @@ impl Dataset {
         self.samples.iter().flat_map(|s| s.spans().map(|(span, _)| span.len())).max().unwrap_or(0)
     }
 
+    /// Gives all that is learned from to a digest.
+    pub fn feed(&self, digest: &mut Digest) {
+        for sample in &self.samples {
+            digest.take([sample.ids.len() as u32, sample.learn_from]);
+            digest.take(sample.ids.iter().copied());
+            digest.take(sample.behind.iter().flat_map(|d| [d.start, d.learn_from]));
+            digest.take(sample.skipped.iter().flat_map(|s| [s.start, s.end]));
+        }
+    }
+
     /// The samples' lengths in tokens, for choosing buckets.
     pub fn lengths(&self) -> Vec<usize> {
         self.samples.iter().map(|s| s.ids.len()).collect()
@@ -287,7 +302,9 @@ fn rows_apart<T: Sync>(
             ));
         }
         let mut sample = Sample::masked(learned, row);
-        if length > options.seq_len {
+        let too_long = length > options.seq_len;
+        report.too_long += usize::from(too_long);
+        if too_long {
             match options.too_long {
                 TooLong::Cut => sample.truncate(options.seq_len),
                 TooLong::Drop => {
@@ -297,15 +314,16 @@ fn rows_apart<T: Sync>(
                 TooLong::Error => {
                     let place = format!("{place}:{}", line(&rows[row]));
                     let what = format!("the row has {length} tokens, more than the sequence length of {}", options.seq_len);
-                    return Err(Error::input(place, what, "make the sequence length larger, or have long rows cut or dropped"));
+                    return Err(Error::input(place, what, "give a larger --seq-len, or have long rows cut or left out (--too-long)"));
                 }
             }
         }
         if sample.targets() == 0 {
             report.without_targets += 1;
+            report.emptied += usize::from(too_long);
             continue;
         }
-        report.cut += usize::from(length > options.seq_len);
+        report.cut += usize::from(too_long);
         samples.push(sample);
     }
     if samples.is_empty() {
@@ -313,7 +331,7 @@ fn rows_apart<T: Sync>(
             "nothing is left to learn: of {} rows {} were dropped as longer than {} tokens, {} had no target within them",
             report.rows, report.dropped, options.seq_len, report.without_targets
         );
-        return Err(Error::input(place, what, format!("the longest row has {} tokens: make the sequence length larger", report.longest)));
+        return Err(Error::input(place, what, format!("the longest row has {} tokens: give a larger --seq-len", report.longest)));
     }
     Ok((samples, report))
 }
@@ -334,7 +352,7 @@ fn windows(ids: &[u32], options: &Options, place: &str) -> Result<(Vec<Sample>, 
     let mut report = Report::default();
     let (begin, seq_len) = (&options.begin, options.seq_len.saturating_sub(options.begin.len()));
     if seq_len < 2 {
-        let what = format!("a sequence length of {} leaves nothing to learn beside the begin token", options.seq_len);
+        let what = format!("--seq-len {}: leaves nothing to learn beside the begin token", options.seq_len);
         return Err(Error::usage(what, "take a larger one"));
     }
     if ids.len() < 2 {

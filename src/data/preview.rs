@@ -43,6 +43,8 @@ pub struct Counts {
     pub too_long: usize,
     /// Rows with nothing left to learn within it.
     pub without_targets: usize,
+    /// Of those, rows longer than the sequence length.
+    pub emptied: usize,
     /// Rows that a run takes: all but those left out as too long or without targets.
     pub samples: usize,
     /// Tokens that a pass over the rows reads.
@@ -194,6 +196,7 @@ impl Preview {
             }
             let targets = row.targets();
             counts.without_targets += usize::from(targets == 0);
+            counts.emptied += usize::from(targets == 0 && cut);
             if targets > 0 {
                 counts.samples += 1;
                 counts.targets += targets;

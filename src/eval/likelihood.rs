@@ -40,7 +40,7 @@ pub(super) async fn losses(
     let limits = device.limits();
     let program = Program::new(config, &formats, &spec, &shape, limits)?;
     let free = device.is_cpu().then(resolve::available_memory).flatten();
-    resolve::check_fit(&program, free.map(|bytes| Room { bytes, given: false }), config, &formats, &spec, &shape, limits)?;
+    resolve::check_fit(&program, free.map(|bytes| Room { bytes, given: false }), config, &formats, &spec, &shape, limits, None)?;
     let mut session = device.load(&program.layout, &program.plans).await?;
     source.load(&mut session, &program.weights, 0, &mut |done, total| {
         events(Event::Loading { what: "weights".into(), done, total });

@@ -16,6 +16,7 @@ use crate::data::{Begin, Chatting, Dataset, Options as DataOptions, Reading, Row
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Source;
+use crate::train::validate::MOST_ROWS;
 use crate::train::{Event, rows};
 use std::path::PathBuf;
 
@@ -105,6 +106,7 @@ pub async fn evaluate(
     for file in files {
         data.samples.extend(rows::build(file, &options.reading, &tokenizer, &how, events)?.samples);
     }
+    rows::beyond_context(data.longest_row(), source.config.max_position_embeddings).into_iter().for_each(&mut *events);
     let (loss, each) = likelihood::losses(&model, &data, options.batch_size, options.seq_len, "scoring loss", events).await?;
     let exact_match = match options.max_new_tokens {
         Some(0) => None,
@@ -149,8 +151,12 @@ pub async fn multiple_choice(
 
 /// What every way of scoring needs of the model's folder.
 fn opened(source: &Source, options: &Options) -> Result<(Tokenizer, Chatting)> {
-    if options.batch_size == 0 {
-        return Err(Error::usage("--batch-size 0: must be at least 1", ""));
+    if !(1..=MOST_ROWS).contains(&options.batch_size) {
+        return Err(Error::usage(format!("--batch-size {}: must be from 1 to {MOST_ROWS}", options.batch_size), ""));
+    }
+    if options.seq_len < 2 {
+        let what = format!("--seq-len {}: must be at least 2 (a token to read and one to predict)", options.seq_len);
+        return Err(Error::usage(what, ""));
     }
     let tokenizer = Tokenizer::from_dir(&source.folder)?;
     tokenizer.check_against(source.config.vocab_size)?;

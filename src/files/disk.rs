@@ -30,7 +30,8 @@ pub fn atomic_write(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()
     };
     let number = WRITES.fetch_add(1, Ordering::Relaxed);
     let temporary = folder.join(format!(".{}.tmp-{}-{number}", name.to_string_lossy(), std::process::id()));
-    let file = create_fresh(&temporary).map_err(Error::io(&temporary))?;
+    // The name that was asked for is told: the other one is nobody's.
+    let file = create_fresh(&temporary).map_err(Error::io(path))?;
     let mut guard = RemoveOnDrop(Some(temporary.clone()));
 
     let mut writer = BufWriter::with_capacity(1 << 20, file);

@@ -123,7 +123,10 @@ pub(super) fn write(paper: &Paper, lines: &[Line]) -> Result<()> {
     }
     let text = serde_json::to_string_pretty(&all).unwrap_or_default() + "\n";
     atomic_write_bytes(&paper.folder.join(STATE_FILE), text.as_bytes())?;
-    atomic_write_bytes(&paper.folder.join(BASE_FILE), paper.base.to_toml_string()?.as_bytes())
+    atomic_write_bytes(
+        &paper.folder.join(BASE_FILE),
+        paper.base.to_toml_shared("comparison", "diablo compare --paper --resume")?.as_bytes(),
+    )
 }
 
 /// How many of a run's answers were right, where they were asked for.

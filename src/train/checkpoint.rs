@@ -48,6 +48,9 @@ pub struct CheckpointState {
     pub evals_without_improvement: u32,
     /// Of the options it was made under.
     pub fingerprint: String,
+    /// Of the rows it was trained on; empty in checkpoints of older versions, which did not tell.
+    #[serde(default)]
+    pub rows: String,
     /// What trains, in the order of the arena.
     pub layout: Vec<TensorLayout>,
     /// The files beside this one with their sizes in bytes; filled in by [`Checkpoints::save`].
@@ -171,6 +174,16 @@ impl Checkpoints {
                 Err(Error::input(path.display().to_string(), format!("broken checkpoint: {why}"), hint))
             }
         }
+    }
+
+    /// The steps that there are checkpoints of, the newest first, whole or not.
+    pub fn steps(&self) -> Result<Vec<u64>> {
+        Ok(self.step_names()?.iter().rev().filter_map(|name| step_of(name)).collect())
+    }
+
+    /// The folder of a step's checkpoint.
+    pub fn path(&self, step: u64) -> PathBuf {
+        self.dir.join(folder_name(step))
     }
 
     /// The checkpoint with the lowest held-out loss, if one was measured and it is whole.

@@ -9,7 +9,7 @@ use crate::data::{Begin, Columns, DataFiles, Format as DataFormat, Reading, Trai
 use crate::kernels::Format;
 use crate::model::Activations;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The seven linear layers of a transformer block: what trains unless the run says otherwise.
 pub const PROJECTIONS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
@@ -341,6 +341,9 @@ const FIXED_KEYS: [&str; 33] = [
 const LATER_KEYS: [&str; 10] =
     ["activations", "mixed_precision", "split", "data_format", "columns", "chat_template", "train_on", "begin_token", "dora", "init"];
 
+/// Options that a run's result does not hang on.
+const FREE_KEYS: [&str; 6] = ["out", "device", "threads", "memory", "gradient_checkpointing", "log"];
+
 impl RunConfig {
     /// The defaults of runs whose `run.toml` does not know the later options: rows had no begin token then.
     pub(super) fn before() -> Self {
@@ -425,6 +428,19 @@ impl RunConfig {
         };
         let differing = FIXED_KEYS.iter().filter(|k| ours.get(**k) != theirs.get(**k));
         differing.map(|k| format!("{k} ({}, not {})", show(theirs.get(*k)), show(ours.get(*k)))).collect()
+    }
+
+    /// The options in which two runs differ, but for where and how fast they compute, and which logs they write beside their metrics.
+    pub fn changes(&self, other: &Self) -> Vec<String> {
+        let (ours, theirs) = (self.values(), other.values());
+        ours.keys().filter(|k| !FREE_KEYS.contains(&k.as_str()) && ours.get(*k) != theirs.get(*k)).cloned().collect()
+    }
+
+    /// The run with its local paths as they were written before they were marked; see [`super::names::marked`].
+    pub(super) fn unmarked(&self) -> Self {
+        let mut run = self.clone();
+        super::names::each_path(&mut run, |path| path.strip_prefix("./").map(Path::to_path_buf).unwrap_or_else(|_| path.to_path_buf()));
+        run
     }
 
     /// Every stored option by name.

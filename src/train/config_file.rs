@@ -2,7 +2,9 @@
 
 use super::choice::nearest;
 use super::config::RunConfig;
+use super::names;
 use crate::error::{Error, Result};
+use crate::quoting;
 use serde::Deserialize;
 use std::fmt::Write;
 use std::path::Path;
@@ -61,6 +63,13 @@ const GROUPS: [(&str, &[&str]); 6] = [
 
 /// How a file begins that a run wrote: all its options are there.
 const RESOLVED: &str = "# The options of this run, resolved.";
+/// The same where several runs share them.
+const SHARED: &str = "# The options of all runs";
+
+/// Whether a run wrote the file, or something that makes runs.
+fn is_resolved(text: &str) -> bool {
+    text.starts_with(RESOLVED) || text.starts_with(SHARED)
+}
 
 /// Every key of `run.toml`.
 pub fn keys() -> impl Iterator<Item = &'static str> {
@@ -73,7 +82,12 @@ impl RunConfig {
         let bytes = crate::files::read(path).map_err(Error::io(path))?;
         let text =
             String::from_utf8(bytes).map_err(|_| Error::input(path.display().to_string(), "is not UTF-8 text", "save it as UTF-8"))?;
-        Self::from_toml(&text, &path.display().to_string())
+        let mut config = Self::from_toml(&text, &path.display().to_string())?;
+        // Runs write names on the hub with a commit: what has none is a path, as older ones wrote it.
+        if is_resolved(&text) {
+            names::each_path(&mut config, names::marked);
+        }
+        Ok(config)
     }
 
     /// Reads options from text; `place` names it in errors. What a run's own file leaves out came later than the run, and is as it was then.
@@ -96,7 +110,7 @@ impl RunConfig {
             }
         }
         let mut config = Self::deserialize(toml::Deserializer::parse(text).map_err(fault)?).map_err(fault)?;
-        if text.starts_with(RESOLVED) && !table.get_ref().contains_key("begin_token") {
+        if is_resolved(text) && !table.get_ref().contains_key("begin_token") {
             config.begin_token = Self::before().begin_token;
         }
         Ok(config)
@@ -104,9 +118,19 @@ impl RunConfig {
 
     /// The run as text: a header, then every option that has a value, always in the same order.
     pub fn to_toml_string(&self) -> Result<String> {
+        self.to_toml_under(&format!("{RESOLVED} To run it again: diablo train --config run.toml --out OTHER"))
+    }
+
+    /// As [`Self::to_toml_string`], of options that the runs of something share (a sweep, say), which `command` goes on with.
+    pub fn to_toml_shared(&self, what: &str, command: &str) -> Result<String> {
+        let out = quoting::path(&self.out);
+        self.to_toml_under(&format!("{SHARED} of this {what}, resolved. To go on with it: {command} --out {out}"))
+    }
+
+    fn to_toml_under(&self, first: &str) -> Result<String> {
         let table = toml::Table::try_from(self).map_err(|e| Error::usage(format!("the options cannot be written to run.toml: {e}"), ""))?;
         let mut out = format!(
-            "{RESOLVED} To run it again: diablo train --config run.toml --out OTHER\n\
+            "{first}\n\
              # Keys are the long options of `diablo train` with _ for -; flags on the command line win over this file.\n",
         );
         for (heading, keys) in GROUPS {
@@ -187,6 +211,32 @@ mod tests {
             assert_eq!(back, config);
             assert_eq!(back.to_toml_string().expect("writes"), text);
         }
+    }
+
+    #[test]
+    fn shared_options_speak_of_what_shares_them() {
+        let run = RunConfig { out: "s".into(), ..full() };
+        let text = run.to_toml_shared("sweep", "diablo sweep --resume").expect("writes");
+        assert!(text.starts_with("# The options of all runs of this sweep, resolved. To go on with it: diablo sweep --resume --out s\n"));
+        assert_eq!(RunConfig::from_toml(&text, "sweep.toml").expect("reads"), run);
+        let older = text.replace("begin_token = \"auto\"\n", "");
+        assert_eq!(RunConfig::from_toml(&older, "sweep.toml").expect("reads").begin_token, Begin::Off);
+    }
+
+    #[test]
+    fn local_paths_of_older_files_are_marked() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("run.toml");
+        let run = RunConfig { model: "models/Small".into(), data: "own/rows".into(), ..RunConfig::default() };
+        let read = |text: &str| {
+            std::fs::write(&path, text).expect("writes");
+            RunConfig::from_toml_file(&path).expect("reads")
+        };
+        let back = read(&run.to_toml_string().expect("writes"));
+        assert_eq!((back.model.as_path(), back.data.first()), (Path::new("./models/Small"), Path::new("./own/rows")));
+        // As such a run's checkpoint knows them.
+        assert_eq!(back.unmarked().fingerprint(), run.fingerprint());
+        assert_eq!(read("model = 'models/Small'").model, Path::new("models/Small"), "a person may mean the hub");
     }
 
     #[test]

@@ -64,9 +64,9 @@ impl Estimate {
             Some(room) if memory.total() > room.bytes => {
                 let bytes = |s: &Shape| Program::new(config, &formats, &spec, s, limits).ok().map(|p| p.estimate().total());
                 let fits = |s: &Shape| bytes(s).filter(|total| *total <= room.bytes);
-                less(&shape).into_iter().find_map(|s| fits(&s).map(|total| (s, total))).map(|(s, bytes)| Smaller {
+                less(&shape, run.accumulate).into_iter().find_map(|s| fits(&s).map(|total| (s, total))).map(|(s, bytes)| Smaller {
                     batch_size: s.batch_size,
-                    accumulate: run.accumulate * shape.batch_size.div_ceil(s.batch_size),
+                    accumulate: run.accumulate * shape.batch_size / s.batch_size,
                     gradient_checkpointing: s.recompute,
                     bytes,
                 })
@@ -93,14 +93,16 @@ impl Estimate {
     }
 }
 
-/// Shapes that take less, the one that costs the least time first.
-pub(super) fn less(shape: &Shape) -> Vec<Shape> {
+/// Shapes that take less, the one that costs the least time first. Each divides the rows of a step, `accumulate` times those of a
+/// micro-batch, so that as many micro-batches as it takes are the same step.
+pub(super) fn less(shape: &Shape, accumulate: usize) -> Vec<Shape> {
     let mut out = vec![Shape { recompute: true, ..shape.clone() }];
-    let mut rows = shape.batch_size / 2;
-    while rows >= 1 {
+    let all = shape.batch_size.saturating_mul(accumulate);
+    let mut rows = shape.batch_size;
+    while let Some(fewer) = (1..=rows / 2).rev().find(|fewer| all.is_multiple_of(*fewer)) {
+        rows = fewer;
         out.push(Shape { batch_size: rows, ..shape.clone() });
         out.push(Shape { batch_size: rows, recompute: true, ..shape.clone() });
-        rows /= 2;
     }
     out
 }
@@ -114,6 +116,19 @@ mod tests {
     fn demo() -> Source {
         let json = include_str!("../../assets/demo/model/config.json");
         Source::drawn(ModelConfig::from_json(json, "config.json").expect("the bundled configuration"))
+    }
+
+    #[test]
+    fn what_takes_less_makes_the_same_steps() {
+        let run = RunConfig { batch_size: 12, accumulate: 3, ..RunConfig::default() };
+        let shape = resolve::shape(&run, vec![8], 0);
+        let mut rows: Vec<usize> = less(&shape, run.accumulate).iter().map(|s| s.batch_size).collect();
+        rows.dedup();
+        assert_eq!(rows, [12, 6, 3, 1]);
+        // Seven rows twice: two at a time are the largest share of fourteen below the half.
+        let mut rows: Vec<usize> = less(&Shape { batch_size: 7, ..shape }, 2).iter().map(|s| s.batch_size).collect();
+        rows.dedup();
+        assert_eq!(rows, [7, 2, 1]);
     }
 
     #[test]

@@ -84,6 +84,9 @@ pub enum Event {
         seconds: f64,
         /// The run folder.
         path: PathBuf,
+        /// Whether it was stopped before its end.
+        #[serde(default)]
+        interrupted: bool,
     },
 }
 

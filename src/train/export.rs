@@ -92,6 +92,9 @@ pub(super) fn site_of(config: &ModelConfig, name: &str) -> Option<Site> {
 
 /// Refuses a folder that holds something.
 pub(super) fn refuse_what_is_there(folder: &Path) -> Result<()> {
+    if files::exists(folder) && !files::is_dir(folder) {
+        return Err(Error::usage(format!("{}: is a file", folder.display()), "give a new folder with --out"));
+    }
     if files::names(folder).is_ok_and(|names| !names.is_empty()) {
         return Err(Error::usage(format!("{}: the folder is not empty", folder.display()), "give a new folder with --out"));
     }

@@ -33,7 +33,7 @@ pub mod state;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod sweep;
 pub mod trainer;
-mod validate;
+pub(crate) mod validate;
 pub mod writer;
 
 pub use config::RunConfig;

@@ -93,7 +93,11 @@ impl Program {
         let tokens = shape.batch_size.checked_mul(longest).filter(|t| *t <= MOST_TOKENS).ok_or_else(|| {
             Error::usage(
                 format!("a micro-batch of {} x {longest} tokens is too large", shape.batch_size),
-                "use a smaller --batch-size or --seq-len, and --accumulate for the rest",
+                if shape.trains {
+                    "use a smaller --batch-size or --seq-len, and --accumulate for the rest"
+                } else {
+                    "use a smaller --batch-size or --seq-len"
+                },
             )
         })?;
         let piece = if shape.writes > 0 { PIECE } else { 0 };

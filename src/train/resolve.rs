@@ -205,7 +205,8 @@ pub fn program(
     Ok((recomputing, Some(format!("activations are recomputed: keeping them takes {whole}, and {room}"))))
 }
 
-/// Refuses a program that does not fit into `room`, and says what would fit.
+/// Refuses a program that does not fit into `room`, and says what would fit. `run` is the run that it trains; a program that only scores has
+/// none, and its `--batch-size` changes no result.
 ///
 /// # Errors
 /// [`Error::Device`] with the memory asked for, and the nearest options that fit.
@@ -217,6 +218,7 @@ pub fn check_fit(
     spec: &Spec,
     shape: &Shape,
     limits: Limits,
+    run: Option<&RunConfig>,
 ) -> Result<()> {
     let (needed, Some(room)) = (program.estimate(), room) else { return Ok(()) };
     if needed.total() <= room.bytes {
@@ -226,19 +228,24 @@ pub fn check_fit(
         let total = Program::new(config, formats, spec, shape, limits).ok()?.estimate().total();
         (total <= room.bytes).then_some(total)
     };
-    let mut tries = super::estimate::less(shape);
+    let accumulate = run.map_or(1, |run| run.accumulate);
+    let mut tries = super::estimate::less(shape, accumulate);
     // Recomputation and accumulation are for training alone.
-    tries.retain(|s| shape.trains || !s.recompute);
+    tries.retain(|s| run.is_some() || !s.recompute);
     let options = |s: &Shape| {
         let mut options = Vec::new();
         if s.batch_size != shape.batch_size {
             options.push(format!("--batch-size {}", s.batch_size));
-            if shape.trains {
-                options.push(format!("--accumulate {}", shape.batch_size.div_ceil(s.batch_size)));
+            if run.is_some() {
+                options.push(format!("--accumulate {}", accumulate * shape.batch_size / s.batch_size));
             }
         }
         if s.recompute && !shape.recompute {
-            options.push("--gradient-checkpointing".into());
+            match run.and_then(|run| run.gradient_checkpointing) {
+                Some(false) if options.is_empty() => options.push("leaving --gradient-checkpointing=false out".into()),
+                Some(false) => options.push("without --gradient-checkpointing=false".into()),
+                _ => options.push("--gradient-checkpointing".into()),
+            }
         }
         options.join(" ")
     };

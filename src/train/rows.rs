@@ -182,15 +182,42 @@ fn notes(report: &Report, place: &str, seq_len: usize) -> Vec<String> {
             notes.push(format!("{place}: {count} of {} rows {what}", report.rows));
         }
     };
-    note(report.cut, &format!("are longer than {seq_len} tokens and were cut (the longest has {})", report.longest));
-    note(report.dropped, &format!("are longer than {seq_len} tokens and were left out (the longest has {})", report.longest));
-    note(report.without_targets, "had nothing to learn from after cutting and were left out");
+    let longest = format!("(the longest has {})", report.longest);
+    let fate = match report {
+        Report { dropped: 1.., .. } => format!(" and were left out {longest}"),
+        Report { emptied: 0, .. } => format!(" and were cut {longest}"),
+        Report { cut, emptied, .. } => format!(" {longest}: {cut} were cut, {emptied} had nothing left to learn and were left out"),
+    };
+    note(report.too_long, &format!("are longer than {seq_len} tokens{fate}"));
+    note(report.without_targets - report.emptied, "have nothing to learn from and were left out");
     notes
+}
+
+/// What is to be said about rows of so many tokens, where the model was made for fewer.
+pub fn beyond_context(tokens: usize, context: usize) -> Option<Event> {
+    (tokens > context)
+        .then(|| Event::warning(format!("rows have up to {tokens} tokens, and the model was made for {context}: lower --seq-len")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_became_of_long_rows_is_counted_in_full() {
+        let report = Report { rows: 200, too_long: 200, cut: 31, without_targets: 170, emptied: 169, longest: 900, ..Report::default() };
+        assert_eq!(
+            notes(&report, "r", 64),
+            [
+                "r: 200 of 200 rows are longer than 64 tokens (the longest has 900): 31 were cut, 169 had nothing left to learn and were left out",
+                "r: 1 of 200 rows have nothing to learn from and were left out",
+            ]
+        );
+        let report = Report { rows: 3, too_long: 2, cut: 2, longest: 70, ..Report::default() };
+        assert_eq!(notes(&report, "r", 64), ["r: 2 of 3 rows are longer than 64 tokens and were cut (the longest has 70)"]);
+        let report = Report { rows: 3, too_long: 2, dropped: 2, longest: 70, ..Report::default() };
+        assert_eq!(notes(&report, "r", 64), ["r: 2 of 3 rows are longer than 64 tokens and were left out (the longest has 70)"]);
+    }
 
     #[test]
     fn rows_are_the_same_where_nothing_that_makes_them_differs() {

@@ -1,9 +1,10 @@
 //! The folder of a run: who may write into it, and where everything in it lies.
 
 use super::checkpoint::{CHECKPOINTS, Checkpoints};
-use super::config::RunConfig;
+use super::config::{Method, RunConfig};
 use super::event::Summary;
-use super::metrics::METRICS_FILE;
+use super::metrics::{METRICS_FILE, MetricsLog};
+use crate::adapter::files::CONFIG_FILE as ADAPTER_FILE;
 use crate::error::{Error, Result};
 use crate::files::{self, Lock, Locked, atomic_write_bytes};
 use crate::quoting;
@@ -32,25 +33,37 @@ impl RunFolder {
     /// A folder with a run in it is refused unless `resume`; one with a model in it always is. With `resume`, what kills left
     /// half done is cleared up. A folder without a run may be resumed too: the run was killed before its first file.
     pub fn create(out: &Path, resume: bool) -> Result<Self> {
+        Self::look(out, resume)?;
+        files::create_dir_all(out).map_err(Error::io(out))?;
+        let lock = lock(out)?;
+        // Somebody may have been faster.
+        refuse_a_run(out, resume)?;
+        clear_up(out, a_run(out).is_some())?;
+        let checkpoints = Checkpoints::open(&out.join(CHECKPOINTS))?;
+        Ok(Self { dir: out.to_path_buf(), checkpoints, lock: Some(lock) })
+    }
+
+    /// Refuses what [`Self::create`] would, and puts nothing into the folder, which may be anybody's.
+    ///
+    /// # Errors
+    /// Where the folder is none, holds a model or a run that is not to go on, or another process trains in it.
+    pub fn look(out: &Path, resume: bool) -> Result<()> {
         if files::exists(out) && !files::is_dir(out) {
             return Err(Error::usage(format!("--out {}: is a file", out.display()), "name a folder"));
         }
-        let run = [CONFIG_FILE, METRICS_FILE, CHECKPOINTS, "adapter_config.json"].iter().find(|name| files::exists(&out.join(name)));
+        if files::is_listed(out) && !files::exists(out) {
+            let what = format!("--out {}: is a link that leads nowhere", out.display());
+            return Err(Error::usage(what, "make the folder that it names, or name another one"));
+        }
         let model = ["config.json", "model.safetensors", "tokenizer.json"].iter().find(|name| files::exists(&out.join(name)));
-        // Before anything is put into it: a model's folder may be anybody's.
-        if let (None, Some(found)) = (run, model) {
+        if let (None, Some(found)) = (a_run(out), model) {
             let what = format!("--out {}: holds a model ({found}), which the run would write over", out.display());
             return Err(Error::usage(what, "name another folder with --out"));
         }
-        files::create_dir_all(out).map_err(Error::io(out))?;
-        let lock = lock(out)?;
-        if let Some(found) = run.filter(|_| !resume) {
-            let hint = format!("go on with it: {}\nor name another folder with --out", resume_command(out));
-            return Err(Error::usage(format!("--out {}: holds a run already ({found})", out.display()), hint));
+        if files::exists(&out.join(LOCK_FILE)) {
+            drop(lock(out)?);
         }
-        clear_up(out, run.is_some())?;
-        let checkpoints = Checkpoints::open(&out.join(CHECKPOINTS))?;
-        Ok(Self { dir: out.to_path_buf(), checkpoints, lock: Some(lock) })
+        refuse_a_run(out, resume)
     }
 
     /// Lets another process or another run have the folder.
@@ -98,21 +111,80 @@ impl RunFolder {
 
     /// Refuses to go on with a run whose checkpoints were made under other options, and names them.
     pub fn check_resumable(&self, config: &RunConfig, fingerprint: &str) -> Result<()> {
-        if config.fingerprint() == fingerprint {
+        // Runs of older versions had local paths without the mark that tells them from names on the hub.
+        if config.fingerprint() == fingerprint || config.unmarked().fingerprint() == fingerprint {
             return Ok(());
         }
         let stored = self.read_config()?;
         let differing = stored.map(|s| config.differences(&s)).unwrap_or_default();
-        let which =
-            if differing.is_empty() { "it had other options".to_owned() } else { format!("it had another {}", differing.join(", ")) };
+        if differing.is_empty() {
+            let which = format!("{CONFIG_FILE} is not as it was when the checkpoint was made, in an option that checkpoints depend on");
+            return Err(self.cannot_go_on(&which, "undo what was changed there, or begin anew with another --out"));
+        }
         let hint = format!("go on as it was: {}\nor begin anew with another --out", resume_command(&self.dir));
-        Err(Error::usage(format!("{}: cannot go on with this run: {which}", self.dir.display()), hint))
+        Err(self.cannot_go_on(&format!("it had another {}", differing.join(", ")), hint))
+    }
+
+    /// Refuses to go on with other rows than those that the checkpoint was made with: its place among them would mean nothing.
+    pub fn check_rows(&self, rows: &str, kept: &str) -> Result<()> {
+        if kept.is_empty() || rows == kept {
+            return Ok(());
+        }
+        let hint = "bring the rows back as they were, or begin anew with another --out";
+        Err(self.cannot_go_on("the rows of --data are others than those that the checkpoint was made with", hint))
+    }
+
+    /// Refuses other options for a run that has no step left to make: its record would tell of what never was.
+    pub fn check_over(&self, config: &RunConfig, step: u64, total: u64) -> Result<()> {
+        let changed = self.read_config()?.map(|stored| config.changes(&stored)).unwrap_or_default();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let options = changed.iter().map(|key| format!("--{}", key.replace('_', "-"))).collect::<Vec<_>>().join(", ");
+        let done = if step > total {
+            format!("it has made {step} steps, and {total} are asked for")
+        } else {
+            format!("all its {total} steps are made")
+        };
+        let what = format!("{}: {done}: {options} would change nothing", self.dir.display());
+        Err(Error::usage(what, format!("let it make more, as with --steps {}, or begin anew with another --out", step.saturating_mul(2))))
+    }
+
+    /// What a run without a checkpoint begins again with, for people. One that came to its end before is refused: what it learned would be lost.
+    pub fn check_anew(&self, config: &RunConfig) -> Result<Option<String>> {
+        let learned = [ADAPTER_FILE, "model/config.json"].iter().find(|name| files::exists(&self.dir.join(name)));
+        if let Some(found) = learned {
+            let which = format!("it has a result ({found}) and no checkpoint, so it would begin again and write over it");
+            let more = match config.method {
+                Method::Full => format!("--model {}", quoting::path(&self.dir.join("model"))),
+                _ => format!("--init-adapter {}", quoting::path(&self.dir)),
+            };
+            return Err(self.cannot_go_on(&which, format!("begin with what it learned: {more} with another --out")));
+        }
+        let metrics = if files::is_file(&self.metrics_path()) { MetricsLog::read(&self.metrics_path())? } else { Vec::new() };
+        let last = metrics.last().map(|m| m.step);
+        Ok(last.map(|step| format!("{}: there is no checkpoint of its {step} steps: it begins again at step 1", self.dir.display())))
+    }
+
+    fn cannot_go_on(&self, which: &str, hint: impl Into<String>) -> Error {
+        Error::usage(format!("{}: cannot go on with this run: {which}", self.dir.display()), hint)
     }
 
     /// The command that goes on with this run.
     pub fn resume_command(&self) -> String {
         resume_command(&self.dir)
     }
+}
+
+/// The file by which a folder is known to hold a run, or what one learned.
+fn a_run(out: &Path) -> Option<&'static str> {
+    [CONFIG_FILE, METRICS_FILE, CHECKPOINTS, ADAPTER_FILE].into_iter().find(|name| files::exists(&out.join(name)))
+}
+
+fn refuse_a_run(out: &Path, resume: bool) -> Result<()> {
+    let Some(found) = a_run(out).filter(|_| !resume) else { return Ok(()) };
+    let hint = format!("go on with it: {}\nor name another folder with --out", resume_command(out));
+    Err(Error::usage(format!("--out {}: holds a run already ({found})", out.display()), hint))
 }
 
 fn resume_command(out: &Path) -> String {
@@ -206,6 +278,60 @@ mod tests {
         folder.check_resumable(&RunConfig { steps: Some(9), ..config.clone() }, &config.fingerprint()).expect("longer is fine");
         let e = folder.check_resumable(&RunConfig { seed: 1, ..config.clone() }, &config.fingerprint()).expect_err("refused");
         assert!(e.to_string().ends_with("it had another seed (42, not 1)"), "{e}");
+        // As where somebody edited run.toml: the checkpoint knows that something differs, not what.
+        let e = folder.check_resumable(&config, "0123").expect_err("refused");
+        assert!(e.to_string().contains("run.toml is not as it was"), "{e}");
+        folder.check_rows("a", "").expect("an older version did not tell");
+        folder.check_rows("a", "a").expect("the same");
+        let e = folder.check_rows("b", "a").expect_err("refused");
+        assert!(e.to_string().contains("the rows of --data are others"), "{e}");
+    }
+
+    #[test]
+    fn a_run_that_is_over_keeps_its_record() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = RunFolder::create(dir.path(), false).expect("made");
+        let config = RunConfig { steps: Some(6), ..RunConfig::default() }.resolved();
+        folder.write_config(&config).expect("writes");
+        let elsewhere = RunConfig { device: "cpu".into(), threads: Some(1), ..config.clone() };
+        folder.check_over(&elsewhere, 6, 6).expect("where it computes is no matter");
+        let e = folder.check_over(&RunConfig { lr: Some(5.0), ..config.clone() }, 6, 6).expect_err("refused");
+        assert!(e.to_string().ends_with("all its 6 steps are made: --lr would change nothing"), "{e}");
+        assert!(e.hint().is_some_and(|h| h.contains("--steps 12")), "{:?}", e.hint());
+        let e = folder.check_over(&RunConfig { steps: Some(5), ..config }, 6, 5).expect_err("refused");
+        assert!(e.to_string().ends_with("it has made 6 steps, and 5 are asked for: --steps would change nothing"), "{e}");
+    }
+
+    #[test]
+    fn a_run_without_its_checkpoints_is_not_begun_over_its_result() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (config, path) = (RunConfig::default(), dir.path());
+        let folder = RunFolder::create(path, false).expect("made");
+        assert_eq!(folder.check_anew(&config).expect("killed before its first step"), None);
+        let mut log = MetricsLog::open(path, None).expect("opens");
+        log.write(&crate::train::metrics::StepMetrics { step: 1, ..Default::default() }).expect("writes");
+        let said = folder.check_anew(&config).expect("killed before its first checkpoint");
+        assert!(said.is_some_and(|s| s.contains("it begins again at step 1")));
+        std::fs::write(path.join(ADAPTER_FILE), "{}").expect("writes");
+        let e = folder.check_anew(&config).expect_err("refused");
+        assert!(e.to_string().contains("adapter_config.json") && e.hint().is_some_and(|h| h.contains("--init-adapter")), "{e}");
+    }
+
+    #[test]
+    fn a_refused_folder_is_left_as_it_was() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join(ADAPTER_FILE), "{}").expect("writes");
+        assert!(refused(dir.path(), false).to_string().contains("holds a run already"));
+        assert_eq!(std::fs::read_dir(dir.path()).expect("reads").count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_nowhere_is_named() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path().join("gone"), &link).expect("a link");
+        assert!(refused(&link, false).to_string().contains("is a link that leads nowhere"));
     }
 
     #[test]

@@ -13,7 +13,10 @@ use std::path::Path;
 /// The largest rank of LoRA, as for adapters that are read.
 const MOST_RANK: usize = 65_536;
 /// The most rows of a micro-batch, and micro-batches of a step.
-const MOST_ROWS: usize = 65_536;
+pub(crate) const MOST_ROWS: usize = 65_536;
+/// More passes or steps than anybody waits for; a slip of the keys beyond it.
+const MOST_EPOCHS: f64 = 1e6;
+const MOST_STEPS: u64 = 1_000_000_000_000;
 
 /// `Err` with an option's name, its value and what it must be.
 fn must(ok: bool, option: &str, value: impl std::fmt::Display, rule: &str) -> Result<()> {
@@ -174,10 +177,10 @@ impl RunConfig {
     fn check_data(&self) -> Result<()> {
         clash(self.steps.is_some() && self.epochs.is_some(), "steps", "epochs", "give the length of the run once")?;
         if let Some(steps) = self.steps {
-            must(steps > 0, "steps", steps, "at least 1")?;
+            must((1..=MOST_STEPS).contains(&steps), "steps", steps, "from 1 to 1000000000000")?;
         }
         if let Some(epochs) = self.epochs {
-            must(epochs.is_finite() && epochs > 0.0, "epochs", epochs, "a number above 0")?;
+            must(epochs > 0.0 && epochs <= MOST_EPOCHS, "epochs", format!("{epochs:?}"), "above 0 and at most 1000000")?;
         }
         must((1..=MOST_ROWS).contains(&self.batch_size), "batch-size", self.batch_size, "from 1 to 65536")?;
         must((1..=MOST_ROWS).contains(&self.accumulate), "accumulate", self.accumulate, "from 1 to 65536")?;
@@ -283,7 +286,8 @@ mod tests {
             ("--lr -1:", |c| c.lr = Some(-1.0)),
             ("--steps and --epochs", |c| (c.steps, c.epochs) = (Some(1), Some(1.0))),
             ("--steps 0:", |c| c.steps = Some(0)),
-            ("--epochs 0:", |c| c.epochs = Some(0.0)),
+            ("--epochs 0.0:", |c| c.epochs = Some(0.0)),
+            ("--epochs 1e300:", |c| c.epochs = Some(1e300)),
             ("--batch-size 0:", |c| c.batch_size = 0),
             ("--accumulate 0:", |c| c.accumulate = 0),
             ("--batch-size 18446744073709551615:", |c| c.batch_size = usize::MAX),

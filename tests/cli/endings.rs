@@ -24,7 +24,9 @@ fn a_closed_pipe_is_no_fault() {
 #[test]
 fn a_full_disk_behind_standard_output_is_told() {
     let Some(p) = Place::new() else { return };
-    for args in [vec!["generate", "--model", &p.model(), "--prompt", "Ada", "--quiet"], vec!["devices"]] {
+    let (model, data, run) = (p.model(), p.data(), p.path("o"));
+    let train = vec!["train", "--model", &model, "--data", &data, "--out", text(&run), "--steps", "2", "--json"];
+    for args in [vec!["generate", "--model", &model, "--prompt", "Ada", "--quiet"], vec!["devices"], train] {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let out = command(&args).stdout(full).output().unwrap();
         let err = String::from_utf8_lossy(&out.stderr);
@@ -54,6 +56,7 @@ fn an_interrupt_saves_and_a_resume_goes_on() {
     assert!(note.contains("go on with: diablo train --resume --out"), "{note}");
     let last = rest.iter().rfind(|e| e["event"] == "checkpoint").unwrap()["step"].as_u64().unwrap();
     assert!((7..300).contains(&last), "it stopped at {last}");
+    assert_eq!(rest.iter().rfind(|e| e["event"] == "finished").unwrap()["interrupted"], true);
     assert!(!p.path("stopped").join("adapter_config.json").exists());
     line(&format!("train --resume --out {} --quiet", text(&p.path("stopped")))).good();
     assert_eq!(losses(&p.path("whole")), losses(&p.path("stopped")));
@@ -88,10 +91,13 @@ fn a_run_that_diverges_stops_and_keeps_its_checkpoint() {
     // The rate may change between sittings; the rest of the run breaks, and what was saved is whole.
     let out = p.path("o");
     let broken = line(&format!("train --resume --out {} --steps 30 --lr 1e30 --quiet", text(&out)));
-    broken.bad(1, &["step 22", "the loss is", "the checkpoint of step 21 is whole", "--lr"]);
+    broken.bad(1, &["step 22", "the loss is", "the checkpoint of step 21 leads there again, that of step 20 does not", "--lr"]);
     let kept = names(&out.join("checkpoints"));
     assert_eq!(kept, ["step-00000020", "step-00000021"]);
     assert_eq!(losses(&out).len(), 21);
+    // The advice is true.
+    std::fs::remove_dir_all(out.join("checkpoints/step-00000021")).unwrap();
+    line(&format!("train --resume --out {} --steps 30 --lr 1e-3 --quiet", text(&out))).good();
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod common;
 mod endings;
 mod inputs;
 mod place;
+mod refusals;
 mod results;
 mod shells;
 mod usage;

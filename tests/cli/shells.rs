@@ -35,7 +35,8 @@ fn completions_are_scripts() {
 fn every_command_has_a_manual_page() {
     let folder = tempfile::tempdir().unwrap();
     let pages = folder.path().join("share/man1");
-    diablo(&["man", text(&pages)]).good();
+    let told = diablo(&["man", text(&pages)]).good();
+    assert!(told.starts_with("wrote ") && told.contains("share/man1"), "{told}");
     let help = diablo(&["--help"]).good();
     let commands = help.lines().skip_while(|l| !l.starts_with("Commands:")).skip(1).take_while(|l| l.starts_with("  "));
     let commands: Vec<&str> =
@@ -51,9 +52,12 @@ fn every_command_has_a_manual_page() {
     for part in ["\\-\\-eval\\-split", "Examples:", "Held\\-out rows"] {
         assert!(page.contains(part), "{part}: {page}");
     }
+    // The version stands where it belongs, and commands on lines of their own.
+    assert!(page.contains(concat!(".TH diablo-train 1 \"\" \"diablo ", env!("CARGO_PKG_VERSION"), "\"")), "{page}");
+    assert!(page.contains("Examples:\n.nf\n  diablo train"), "{page}");
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
-    diablo(&["man", text(&file)]).bad(1, &["file"]);
+    diablo(&["man", text(&file)]).bad(1, &["file", "something else is there"]);
 }
 
 #[test]

@@ -14,6 +14,10 @@ fn help_is_for_people() {
         let out = diablo(&[name, "--help"]).good();
         assert!(out.contains("Examples:") && out.contains(&format!("diablo {name}")), "{out}");
         assert!(out.lines().all(|l| l.chars().count() <= 100), "{out}");
+        // What stands behind the options keeps its lines on a narrow terminal.
+        let behind = out.split_once("Print help").map_or(out.as_str(), |(_, behind)| behind);
+        let prose = behind.lines().filter(|l| !l.starts_with(' ') && !l.starts_with("Usage"));
+        assert!(prose.clone().all(|l| l.chars().count() < 80), "{behind}");
     }
     let out = diablo(&["--version"]).good();
     for part in [env!("CARGO_PKG_VERSION"), "target", std::env::consts::ARCH, "backends"] {

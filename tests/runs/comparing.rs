@@ -109,6 +109,9 @@ fn a_sweep_tries_every_combination() {
     let before = stamp(names[0]);
     line(&format!("sweep --resume --out {} --quiet --set lr=1e-5,3e-3 --set blocks=8", text(&out))).good();
     assert_eq!(stamp(names[0]), before);
+    // Three rates by two numbers of blocks.
+    assert_eq!(runs(&json_file(&out, "sweep.json")).len(), 6);
+    line(&format!("sweep --resume --out {} --quiet --set rank=3", text(&out))).bad(2, &["--set rank", "add values to lr, blocks"]);
     assert_eq!(best(&out.join("lr-3e-3_blocks-8")).1, best(&out.join(names[2])).1);
     line(&format!("sweep --resume --out {} --quiet --steps 9", text(&out))).bad(2, &["another steps"]);
 
@@ -124,6 +127,9 @@ fn a_sweep_tries_every_combination() {
     // Some of the grid.
     p.sweep("r", 2, "--set lr=1e-3,2e-3,3e-3 --set rank=1,2,3 --method lora --random 2 --seed 5").good();
     assert_eq!(runs(&json_file(&p.path("r"), "sweep.json")).len(), 2);
+    line(&format!("sweep --resume --out {} --set lr=5e-3", text(&p.path("r")))).bad(2, &["2 combinations at random", "--random"]);
+    let shared = std::fs::read_to_string(p.path("r").join("sweep.toml")).unwrap();
+    assert!(shared.lines().next().unwrap().contains("diablo sweep --resume --out "), "{shared}");
 }
 
 #[test]
@@ -164,6 +170,10 @@ fn a_point_that_diverges_does_not_end_the_sweep() {
     let again = line(&format!("sweep --resume --out {}", text(&p.path("s"))));
     assert!(!again.err.contains("point "), "{}", again.said());
     again.good();
+    // Where nothing came to its end, neither did the sweep.
+    let none = p.sweep("none", 4, "--set lr=1e30,1e29 --set max_grad_norm=0 --blocks 16");
+    none.bad(1, &["every run diverged"]);
+    assert!(!none.err.contains("not at their end yet"), "{}", none.said());
 }
 
 /// The sweep's runs, byte for byte.

@@ -22,7 +22,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const AFTER_HELP: &str = "\
-Weights are random and made in memory, within the time of the first step; every token of a row is learned from.
+Weights are random and made in memory, within the time of the first step; every
+token of a row is learned from.
 
   step      training steps. Without --shape the two of the README: tinystories-656k with DiaBlo (8 blocks, 8 x 128 tokens, with clipping
             and AdamW) and smollm2-135m with all weights' gradients (1 x 128 tokens, without an update)

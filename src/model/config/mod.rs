@@ -143,7 +143,8 @@ impl ModelConfig {
     /// Reads `folder/config.json`.
     pub fn from_dir(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
-        if files::is_dir(folder) && !files::is_listed(&path) {
+        // A folder that may not be looked into may hold one: then that is what is told.
+        if files::is_dir(folder) && files::names(folder).is_ok() && !files::is_listed(&path) {
             return Err(Error::input(
                 folder.display().to_string(),
                 "holds no config.json",

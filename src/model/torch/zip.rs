@@ -48,7 +48,10 @@ impl Archive {
         let reach = part(bytes.len() - bytes.len().min(END_REACH)..bytes.len())?;
         let Some(end) = reach.windows(END_LEN).rposition(|w| w[..4] == END) else {
             let old = part(0..bytes.len().min(2))?.first() == Some(&0x80);
-            let hint = if old { "torch before 1.6 wrote it; load it and save it again with a newer one" } else { AGAIN };
+            let hint = match old {
+                true => "torch before 1.6 wrote it; load it and save it again with a newer one",
+                false => "an adapter is the folder with adapter_config.json, or a checkpoint of the DiaBlo authors' code",
+            };
             return Err(wrong("is not a file that torch.save writes: it is no zip archive".into(), hint));
         };
         let end = &reach[end..];

@@ -113,7 +113,7 @@ impl Sweep {
         let sweep = Self { folder, asked, points, failed, waiting: HashSet::new() };
         // The mark of a sweep's folder comes first.
         sweep.write()?;
-        atomic_write_bytes(&Self::base_file(&sweep.folder), base.to_toml_string()?.as_bytes())?;
+        atomic_write_bytes(&Self::base_file(&sweep.folder), base.to_toml_shared("sweep", "diablo sweep --resume")?.as_bytes())?;
         Ok(sweep)
     }
 

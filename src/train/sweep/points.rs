@@ -37,6 +37,30 @@ pub struct Point {
     pub run: RunConfig,
 }
 
+impl Axis {
+    /// What a sweep was asked for, with the values that are added to it.
+    ///
+    /// # Errors
+    /// Where one of them is of an option that the sweep does not turn: its runs would be others.
+    pub fn added(before: &[String], more: &[String]) -> Result<Vec<String>> {
+        let read = |texts: &[String]| texts.iter().map(|text| text.parse()).collect::<Result<Vec<Self>>>();
+        let (mut axes, more) = (read(before)?, read(more)?);
+        let known = axes.iter().map(|axis| axis.key.clone()).collect::<Vec<_>>().join(", ");
+        for Self { key, values } in more {
+            let Some(axis) = axes.iter_mut().find(|axis| axis.key == key) else {
+                let hint = format!("add values to {known}, or begin another sweep with another --out");
+                return Err(Error::usage(format!("--set {key}: the sweep that goes on does not turn it"), hint));
+            };
+            for value in values {
+                if !axis.values.contains(&value) {
+                    axis.values.push(value);
+                }
+            }
+        }
+        Ok(axes.iter().map(|axis| format!("{}={}", axis.key, axis.values.join(","))).collect())
+    }
+}
+
 impl std::str::FromStr for Axis {
     type Err = Error;
 
@@ -231,6 +255,16 @@ mod tests {
         let wide = (0..200).map(|i| i.to_string()).collect::<Vec<_>>().join(",");
         let e = points(&[&format!("seed={wide}"), &format!("rank={wide}")]).expect_err("too many");
         assert!(e.to_string().contains("40000 points"), "{e}");
+    }
+
+    #[test]
+    fn values_are_added_to_those_that_were_there() {
+        let texts = |sets: &[&str]| sets.iter().map(|set| (*set).to_owned()).collect::<Vec<_>>();
+        let before = texts(&["lr=1e-5,1e-2", "targets=[\"q_proj\", \"v_proj\"],[\"q_proj\"]"]);
+        let added = Axis::added(&before, &texts(&["--lr=1e-5,3e-3"])).expect("added");
+        assert_eq!(added, ["lr=1e-5,1e-2,3e-3", before[1].as_str()]);
+        let e = Axis::added(&before, &texts(&["rank=8"])).expect_err("another option");
+        assert!(e.to_string().contains("--set rank") && e.hint().is_some_and(|h| h.contains("lr, targets")), "{e}");
     }
 
     #[test]

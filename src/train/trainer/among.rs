@@ -181,20 +181,12 @@ pub(super) fn same(ranks: &mut dyn Ranks, source: &Source, data: &Dataset, held_
         }
         Ok(())
     })?;
-    let of = |data: &Dataset, digest: &mut Digest| {
-        for sample in &data.samples {
-            digest.take([sample.ids.len() as u32, sample.learn_from]);
-            digest.take(sample.ids.iter().copied());
-            digest.take(sample.behind.iter().flat_map(|d| [d.start, d.learn_from]));
-            digest.take(sample.skipped.iter().flat_map(|s| [s.start, s.end]));
-        }
-    };
     check("other rows", file, &mut |digest| {
-        of(data, digest);
+        data.feed(digest);
         Ok(())
     })?;
     check("other held-out rows", file, &mut |digest| {
-        held_out.into_iter().for_each(|data| of(data, digest));
+        held_out.into_iter().for_each(|data| data.feed(digest));
         Ok(())
     })?;
     check("another start of PiSSA", "take devices of one kind with one driver", &mut |digest| {

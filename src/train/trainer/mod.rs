@@ -284,7 +284,8 @@ impl Trainer {
         if !interrupted {
             self.finish(events).await?;
         }
-        events(Event::Finished { steps: self.done.step, best_eval_loss: self.done.best_eval_loss, seconds, path: self.run.out.clone() });
+        let (steps, best_eval_loss, path) = (self.done.step, self.done.best_eval_loss, self.run.out.clone());
+        events(Event::Finished { steps, best_eval_loss, seconds, path, interrupted });
         Ok(Outcome {
             steps: self.done.step,
             interrupted,

@@ -4,6 +4,7 @@ use super::among::{self, Among};
 use super::{Flow, Output, Trainer};
 use crate::data::{Dataset, Order};
 use crate::device::Device;
+use crate::digest::Digest;
 use crate::error::Result;
 use crate::model::Source;
 use crate::ranks::{Alone, Ranks};
@@ -13,6 +14,7 @@ use crate::train::config::RunConfig;
 use crate::train::event::Event;
 use crate::train::program::Program;
 use crate::train::resolve::{self, Room};
+use crate::train::run_folder::RunFolder;
 use crate::train::schedule::Schedule;
 use crate::train::writer::Writer;
 use crate::train::{names, rows, state};
@@ -35,6 +37,11 @@ impl Trainer {
     /// # Errors
     /// As [`Self::prepare`]; and where there are fewer micro-batches than ranks, or the ranks' models or rows are not the same.
     pub fn prepare_among(run: RunConfig, mut ranks: Box<dyn Ranks>, events: &mut dyn FnMut(Event)) -> Result<Self> {
+        run.validate()?;
+        // What is known at once is said before anything is fetched or read; of several ranks, where the others can hear of it.
+        if ranks.count() == 1 {
+            RunFolder::look(&run.out, run.resume)?;
+        }
         let run = among::settle(run, ranks.as_mut(), events)?;
         let source = Self::source(&run)?;
         pollster::block_on(Self::open_among(run, source, None, None, ranks, events))
@@ -108,9 +115,7 @@ impl Trainer {
         let context = source.config.max_position_embeddings;
         let tokens = data.longest_row().max(held_out.as_ref().map_or(0, Dataset::longest_row));
         source.config.check_length(tokens)?;
-        if tokens > context {
-            events(Event::warning(format!("rows have up to {tokens} tokens, and the model was made for {context}: lower --seq-len")));
-        }
+        rows::beyond_context(tokens, context).into_iter().for_each(&mut *events);
         let writer = if first { Writer::open(&run, &source)? } else { None };
         let writes = writer.as_ref().map_or(0, Writer::capacity);
         let mut shape = resolve::shape(&run, crate::data::buckets(&longest, run.batch_size, run.seq_len, rows::BUCKETS), writes);
@@ -118,7 +123,7 @@ impl Trainer {
         let limits = device.limits();
         let room = Room::of(&run, resolve::free_on(&device).map(|free| if device.is_cpu() { free / here.count as u64 } else { free }));
         let (mut program, chosen) = resolve::program(&run, &source.config, &formats, &spec, &mut shape, limits, room)?;
-        match resolve::check_fit(&program, room, &source.config, &formats, &spec, &shape, limits) {
+        match resolve::check_fit(&program, room, &source.config, &formats, &spec, &shape, limits, Some(&run)) {
             Err(tight) if room.is_some_and(|room| !room.binds(&device)) => {
                 let hint = tight.hint().unwrap_or_default();
                 events(Event::warning(format!("{}: it may fail, or be slow; {hint}", tight.what())));
@@ -130,6 +135,7 @@ impl Trainer {
         }
 
         let total = run.total_steps(data.len() as u64);
+        let rows = word(&data);
         for warning in run.warnings(Some(total)) {
             events(Event::Warning { text: warning });
         }
@@ -137,7 +143,7 @@ impl Trainer {
             events(Event::Note { text });
         }
         let (output, checkpoint) = if first {
-            let (output, checkpoint) = Output::open(&run, writer, events)?;
+            let (output, checkpoint) = Output::open(&run, writer, total, &rows, events)?;
             (Some(output), checkpoint)
         } else {
             (None, None)
@@ -169,6 +175,7 @@ impl Trainer {
             state::restore(&mut session, &program, &checkpoint.path)?;
             done = checkpoint.state;
         }
+        done.rows = rows;
         if ranks.count() > 1 {
             among::same(ranks.as_mut(), &source, &data, held_out.as_ref(), &start)?;
             among::spread(ranks.as_mut(), &mut session, &program, &mut done).await?;
@@ -200,6 +207,13 @@ impl Trainer {
             among: Among::new(ranks),
         })
     }
+}
+
+/// A word for the rows, by which a checkpoint knows them again.
+fn word(data: &Dataset) -> String {
+    let mut digest = Digest::default();
+    data.feed(&mut digest);
+    format!("{:016x}", digest.word())
 }
 
 fn layout(program: &Program) -> Vec<TensorLayout> {

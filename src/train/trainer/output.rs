@@ -1,6 +1,7 @@
 //! What a run leaves in its folder while it goes. Of several ranks only the first one has it.
 
 use crate::error::Result;
+use crate::quoting;
 use crate::train::checkpoint::CheckpointDir;
 use crate::train::config::RunConfig;
 use crate::train::event::Event;
@@ -8,6 +9,10 @@ use crate::train::logs::Logs;
 use crate::train::metrics::{MetricsLog, StepMetrics};
 use crate::train::run_folder::RunFolder;
 use crate::train::writer::{self, Writer};
+use std::collections::BTreeMap;
+
+/// A loss of so many times the first one has left what was learned.
+const LEFT: f32 = 2.0;
 
 /// The run folder, and what is open in it.
 pub(super) struct Output {
@@ -19,12 +24,27 @@ pub(super) struct Output {
 
 impl Output {
     /// Makes the folder, or takes it over with what it holds; the newest checkpoint of a run that goes on.
-    pub fn open(run: &RunConfig, writer: Option<Writer>, events: &mut dyn FnMut(Event)) -> Result<(Self, Option<CheckpointDir>)> {
+    /// `total` are the steps of the whole run, `rows` the word of what it trains on.
+    pub fn open(
+        run: &RunConfig,
+        writer: Option<Writer>,
+        total: u64,
+        rows: &str,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<(Self, Option<CheckpointDir>)> {
         let folder = RunFolder::create(&run.out, run.resume)?;
         let mut warn = |text: String| events(Event::Warning { text });
         let checkpoint = if run.resume { folder.checkpoints().latest(&mut warn)? } else { None };
         if let Some(checkpoint) = &checkpoint {
             folder.check_resumable(run, &checkpoint.state.fingerprint)?;
+            folder.check_rows(rows, &checkpoint.state.rows)?;
+            if checkpoint.state.step >= total {
+                folder.check_over(run, checkpoint.state.step, total)?;
+            }
+        } else if run.resume
+            && let Some(text) = folder.check_anew(run)?
+        {
+            events(Event::Warning { text });
         }
         folder.write_config(run)?;
         let resumed = run.resume.then(|| checkpoint.as_ref().map_or(0, |c| c.state.step));
@@ -46,9 +66,27 @@ impl Output {
         self.log.sync()
     }
 
-    /// Which checkpoint there is, for a run that fails.
-    pub fn newest(&self) -> Result<String> {
-        let latest = self.folder.checkpoints().latest(|_| ())?;
-        Ok(latest.map_or("there is no checkpoint yet".to_string(), |c| format!("the checkpoint of step {} is whole", c.state.step)))
+    /// What to do about a loss that stopped being a number at `step`. A checkpoint from which the loss had left already is no way out.
+    pub fn way_out(&self, step: u64) -> Result<String> {
+        let losses: BTreeMap<u64, f32> = MetricsLog::read(&self.folder.metrics_path())?.into_iter().map(|m| (m.step, m.loss)).collect();
+        let checkpoints = self.folder.checkpoints();
+        let steps = checkpoints.steps()?;
+        let Some(newest) = steps.first() else {
+            return Ok("there is no checkpoint yet: begin anew in another folder with a smaller --lr, or --warmup".into());
+        };
+        let first = losses.values().next().copied().unwrap_or(f32::INFINITY);
+        // The loss after a checkpoint is the loss of what it holds.
+        let sound = |at: &&u64| **at + 1 < step && losses.get(&(**at + 1)).is_some_and(|loss| *loss <= first.max(1.0) * LEFT);
+        let go_on = "use a smaller --lr and go on with --resume";
+        Ok(match steps.iter().find(sound) {
+            Some(good) if good == newest => format!("the checkpoint of step {good} is whole: {go_on}"),
+            Some(good) => format!(
+                "the checkpoint of step {newest} leads there again, that of step {good} does not\nremove {}, {go_on}",
+                steps.iter().take_while(|at| *at != good).map(|at| quoting::path(&checkpoints.path(*at))).collect::<Vec<_>>().join(" ")
+            ),
+            None => {
+                format!("the checkpoint of step {newest} leads there again: begin anew in another folder with a smaller --lr, or --warmup")
+            }
+        })
     }
 }

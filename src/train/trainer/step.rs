@@ -1,12 +1,13 @@
 //! One optimiser step: submitted, and its numbers read when they are there.
 
-use super::{Output, Trainer};
+use super::Trainer;
 use crate::device::{Ticket, View};
 use crate::error::{Error, Result};
 use crate::kernels::metrics;
 use crate::model::inputs::Scalars;
 use crate::random::Random;
 use crate::ranks;
+use crate::train::config::MixedPrecision;
 use crate::train::event::Event;
 use crate::train::feed::MicroBatch;
 use crate::train::metrics::StepMetrics;
@@ -137,14 +138,31 @@ impl Trainer {
         let value = |i: usize| f32::from_bits(words[i]);
         let (loss, grad_norm) = (value(metrics::LOSS), value(metrics::GRAD_NORM));
         if value(metrics::CLIP) < 0.0 {
-            let last = self.output.as_ref().map(Output::newest).transpose()?.unwrap_or_else(|| "rank 0 knows the last checkpoint".into());
             return Err(Error::Diverged {
                 step,
                 what: format!("the loss is {loss} and the gradient's norm {grad_norm}: nothing was updated"),
-                hint: format!("{last}; use a smaller --lr, or --warmup"),
+                hint: self.way_out(step)?,
             });
         }
         Ok(StepMetrics { step, loss, grad_norm, lr, tokens, tokens_per_second: tokens as f64 / seconds, epoch, ..StepMetrics::default() })
+    }
+
+    /// What to do about a loss that is no number. The first step's is that of the model as it was given.
+    fn way_out(&self, step: u64) -> Result<String> {
+        if step == 1 {
+            let given = if self.run.init_adapter.is_some() { "the weights or the adapter it began with" } else { "the model's weights" };
+            let half = match self.run.mixed_precision {
+                MixedPrecision::Fp16 => "\nor half the bits are too few for it: leave --mixed-precision out",
+                MixedPrecision::No => "",
+            };
+            return Ok(format!(
+                "before anything was learned: {given} hold values that are not finite, or overflow; no rate mends that{half}"
+            ));
+        }
+        match &self.output {
+            Some(output) => output.way_out(step),
+            None => Ok("rank 0 knows the last checkpoint".into()),
+        }
     }
 
     pub(super) fn emit(&mut self, m: StepMetrics, events: &mut dyn FnMut(Event)) -> Result<()> {
