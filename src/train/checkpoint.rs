@@ -48,7 +48,7 @@ pub struct CheckpointState {
     pub evals_without_improvement: u32,
     /// Of the options it was made under.
     pub fingerprint: String,
-    /// Of the rows it was trained on; empty in checkpoints of older versions, which did not tell.
+    /// The rows' word ([`super::rows::word`]); empty in checkpoints of older versions, which did not tell.
     #[serde(default)]
     pub rows: String,
     /// What trains, in the order of the arena.

@@ -5,6 +5,7 @@ use super::config::{RunConfig, TooLong};
 use super::event::Event;
 use super::names;
 use crate::data::{self, Chatting, Dataset, Found, Options, Reading, Report, Rows, Tokenizer, packed, read_file, training_eos};
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::model::{ModelConfig, Source};
 use std::path::Path;
@@ -191,6 +192,13 @@ fn notes(report: &Report, place: &str, seq_len: usize) -> Vec<String> {
     note(report.too_long, &format!("are longer than {seq_len} tokens{fate}"));
     note(report.without_targets - report.emptied, "have nothing to learn from and were left out");
     notes
+}
+
+/// A word for rows, by which a checkpoint knows them again: how many there are, and a digest.
+pub fn word(data: &Dataset) -> String {
+    let mut digest = Digest::default();
+    data.feed(&mut digest);
+    format!("{} {:016x}", data.len(), digest.word())
 }
 
 /// What is to be said about rows of so many tokens, where the model was made for fewer.

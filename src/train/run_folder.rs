@@ -125,13 +125,22 @@ impl RunFolder {
         Err(self.cannot_go_on(&format!("it had another {}", differing.join(", ")), hint))
     }
 
-    /// Refuses to go on with other rows than those that the checkpoint was made with: its place among them would mean nothing.
-    pub fn check_rows(&self, rows: &str, kept: &str) -> Result<()> {
+    /// Refuses to go on with more or fewer rows than the checkpoint was made with: its place among them would mean nothing. As many others
+    /// are told, for people: a chat template that writes today's date makes such ones tomorrow. See [`super::rows::word`].
+    pub fn check_rows(&self, rows: &str, kept: &str) -> Result<Option<String>> {
         if kept.is_empty() || rows == kept {
-            return Ok(());
+            return Ok(None);
+        }
+        let count = |word: &str| word.split_once(' ').map_or(word, |(count, _)| count).to_owned();
+        let (now, then) = (count(rows), count(kept));
+        if now == then {
+            let place = self.dir.display();
+            return Ok(Some(format!(
+                "{place}: the rows are as many as those that the checkpoint was made with, and not the same: it goes on with these"
+            )));
         }
         let hint = "bring the rows back as they were, or begin anew with another --out";
-        Err(self.cannot_go_on("the rows of --data are others than those that the checkpoint was made with", hint))
+        Err(self.cannot_go_on(&format!("there are {now} rows, and the checkpoint was made with {then}"), hint))
     }
 
     /// Refuses other options for a run that has no step left to make: its record would tell of what never was.
@@ -281,10 +290,12 @@ mod tests {
         // As where somebody edited run.toml: the checkpoint knows that something differs, not what.
         let e = folder.check_resumable(&config, "0123").expect_err("refused");
         assert!(e.to_string().contains("run.toml is not as it was"), "{e}");
-        folder.check_rows("a", "").expect("an older version did not tell");
-        folder.check_rows("a", "a").expect("the same");
-        let e = folder.check_rows("b", "a").expect_err("refused");
-        assert!(e.to_string().contains("the rows of --data are others"), "{e}");
+        let rows = |now: &str, then: &str| folder.check_rows(now, then).map(|told| told.is_some());
+        assert!(!rows("7 a", "").expect("an older version did not tell"));
+        assert!(!rows("7 a", "7 a").expect("the same"));
+        assert!(rows("7 b", "7 a").expect("as many"));
+        let e = rows("8 b", "7 a").expect_err("refused");
+        assert!(e.to_string().ends_with("there are 8 rows, and the checkpoint was made with 7"), "{e}");
     }
 
     #[test]

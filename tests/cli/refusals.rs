@@ -25,23 +25,28 @@ fn a_run_that_is_over_keeps_its_record() {
 fn a_run_needs_its_checkpoints_and_its_rows() {
     let Some(p) = Place::new() else { return };
     let rows = p.path("rows.jsonl");
-    let write = |from: usize| {
+    let write = |from: usize, count: usize| {
         let all = std::fs::read_to_string(p.data()).unwrap();
-        std::fs::write(&rows, all.lines().skip(from).take(20).collect::<Vec<_>>().join("\n")).unwrap();
+        std::fs::write(&rows, all.lines().skip(from).take(count).collect::<Vec<_>>().join("\n")).unwrap();
     };
-    write(0);
+    write(0, 20);
     let out = p.path("o");
     line(&format!("train --model {} --data {} --out {} --steps 3 --quiet", p.model(), text(&rows), text(&out))).good();
     let resumed = || line(&format!("train --resume --out {} --steps 5 --quiet", text(&out)));
-    write(5);
-    resumed().bad(2, &["cannot go on with this run", "the rows of --data are others"]);
-    write(0);
+    write(0, 21);
+    resumed().bad(2, &["cannot go on with this run", "there are 21 rows, and the checkpoint was made with 20"]);
+    // As many others, as a template makes them that writes today's date.
+    write(5, 20);
+    let other = line(&format!("train --resume --out {} --steps 4", text(&out)));
+    assert!(other.err.contains("as many as those that the checkpoint was made with, and not the same"), "{}", other.said());
+    other.good();
+    write(0, 20);
     std::fs::remove_dir_all(out.join("checkpoints")).unwrap();
     resumed().bad(2, &["adapter_config.json", "no checkpoint", "--init-adapter"]);
     // As a kill before the first checkpoint leaves it.
     std::fs::remove_file(out.join("adapter_config.json")).unwrap();
     let begun = resumed();
-    assert!(begun.err.contains("no checkpoint of its 3 steps: it begins again at step 1"), "{}", begun.said());
+    assert!(begun.err.contains("no checkpoint of its 4 steps: it begins again at step 1"), "{}", begun.said());
     begun.good();
     // A file of options that says nothing.
     std::fs::write(out.join("run.toml"), "").unwrap();

@@ -4,7 +4,6 @@ use super::among::{self, Among};
 use super::{Flow, Output, Trainer};
 use crate::data::{Dataset, Order};
 use crate::device::Device;
-use crate::digest::Digest;
 use crate::error::Result;
 use crate::model::Source;
 use crate::ranks::{Alone, Ranks};
@@ -135,7 +134,7 @@ impl Trainer {
         }
 
         let total = run.total_steps(data.len() as u64);
-        let rows = word(&data);
+        let rows = rows::word(&data);
         for warning in run.warnings(Some(total)) {
             events(Event::Warning { text: warning });
         }
@@ -207,13 +206,6 @@ impl Trainer {
             among: Among::new(ranks),
         })
     }
-}
-
-/// A word for the rows, by which a checkpoint knows them again.
-fn word(data: &Dataset) -> String {
-    let mut digest = Digest::default();
-    data.feed(&mut digest);
-    format!("{:016x}", digest.word())
 }
 
 fn layout(program: &Program) -> Vec<TensorLayout> {

@@ -37,7 +37,9 @@ impl Output {
         let checkpoint = if run.resume { folder.checkpoints().latest(&mut warn)? } else { None };
         if let Some(checkpoint) = &checkpoint {
             folder.check_resumable(run, &checkpoint.state.fingerprint)?;
-            folder.check_rows(rows, &checkpoint.state.rows)?;
+            if let Some(text) = folder.check_rows(rows, &checkpoint.state.rows)? {
+                events(Event::Warning { text });
+            }
             if checkpoint.state.step >= total {
                 folder.check_over(run, checkpoint.state.step, total)?;
             }
