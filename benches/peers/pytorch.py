@@ -12,6 +12,12 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 TARGETS = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+# As in src/bench/shapes.rs.
+SHAPES = {
+    "tinystories-656k": dict(vocab_size=2048, hidden_size=128, intermediate_size=384, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=4),
+    "smollm2-135m": dict(vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3),
+    "llama-3.2-1b": dict(vocab_size=128256, hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32, num_key_value_heads=8),
+}
 
 
 class Diablo(nn.Module):
@@ -25,9 +31,9 @@ class Diablo(nn.Module):
         return self.base(x) + torch.einsum("...ni,nio->...no", x.unflatten(-1, (self.n, -1)), self.block).flatten(-2)
 
 
-def model(**sizes):
+def model(attention="eager", **sizes):
     config = LlamaConfig(tie_word_embeddings=True, **sizes)
-    config._attn_implementation = "eager"
+    config._attn_implementation = attention
     torch.manual_seed(0)
     return LlamaForCausalLM(config)
 
@@ -48,7 +54,7 @@ def loss(m, ids):
 
 
 def small(seconds):
-    m = model(vocab_size=2048, hidden_size=128, intermediate_size=384, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=4)
+    m = model(**SHAPES["tinystories-656k"])
     for p in m.parameters():
         p.requires_grad_(False)
     for name, module in list(m.named_modules()):
@@ -69,7 +75,7 @@ def small(seconds):
 
 
 def large(seconds):
-    m = model(vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3)
+    m = model(**SHAPES["smollm2-135m"])
     ids = torch.randint(0, 49152, (1, 128))
 
     def step():
@@ -98,4 +104,5 @@ def main():
             print(f"diablo         {name}: best {b * 1e3:.1f} ms, median {md * 1e3:.1f} ms, {tokens / b:,.0f} tokens/s; {best / b:.2f} of PyTorch's tokens/s by the best, {median / md:.2f} by the median")
 
 
-main()
+if __name__ == "__main__":
+    main()
