@@ -1,9 +1,9 @@
 //! `diablo chat`
 
 use super::common_args::{DeviceArgs, SamplingArgs, check_sampling, open_adapter, word};
-use super::located;
 use super::output::{self, Reader, complain};
 use super::progress::{Look, Reporter};
+use super::{interrupt, located};
 use crate::data::template::chatting::AUTO;
 use crate::data::{Begin, Chatting, Tokenizer, TrainOn, stop_ids};
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ use crate::generate::{Decoder, Sampler, Sampling};
 use crate::model::Source;
 use crate::train::config::{RunConfig, WeightsFormat};
 use crate::train::run_folder::CONFIG_FILE;
-use crate::train::{Event, names};
+use crate::train::{Event, adapters, names};
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,7 +23,8 @@ lines may also come from a pipe. A line that ends in \\ goes on in the next. The
 conversation is written by the model's chat template; a model without one
 continues each line as it stands.
 
-Lines that begin with / are commands; /help lists them.
+Lines that begin with / are commands; /help lists them. On a terminal Ctrl-C
+stops an answer, and between answers the program.
 
 Examples:
   diablo chat --model models/Qwen2-0.5B-Instruct
@@ -43,7 +44,7 @@ const HELP: &str = "\
 /top-k K, /top-p P    draw from the most likely tokens only
 /seed N               the same seed gives the same answers
 /max-new-tokens N     the longest answer
-/quit                 end (or Ctrl-D)
+/quit                 end (or Ctrl-D); Ctrl-C stops an answer
 //TEXT                a line that begins with /";
 
 /// The command's options.
@@ -59,7 +60,7 @@ pub struct Args {
     /// Adapter to put on it: a run folder, or one that peft wrote
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
-    /// How the model's matrices are held: f32, bf16, f16, int8 or nf4 [default: as the checkpoint has them]
+    /// How the model's matrices are held: f32, bf16, f16, int8 or nf4 [default: as in the run, else as the checkpoint has them]
     #[arg(long, value_parser = word::<WeightsFormat>(), hide_possible_values = true)]
     weights: Option<WeightsFormat>,
     /// Chat template: auto or model (the model's), none, or a file [default: the run's, else auto]
@@ -124,7 +125,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             located::model(&model, args.quiet)?
         }
     };
-    let source = Source::open(&folder)?.held_in(args.weights.map(Into::into));
+    let source = Source::open(&folder)?.held_in(adapters::weights(args.weights, adapter.as_deref()).map(Into::into));
     let file = match (&adapter, &whole) {
         (Some(folder), None) => Some(open_adapter(folder, &source.config)?),
         _ => None,
@@ -198,6 +199,9 @@ struct Talk<'a> {
 impl Talk<'_> {
     fn go_on(mut self) -> Result<ExitCode> {
         let asks = std::io::stdin().is_terminal();
+        if asks {
+            interrupt::stops_answers()?;
+        }
         let mut input = std::io::stdin().lock();
         let mut text = String::new();
         loop {
@@ -299,8 +303,9 @@ impl Talk<'_> {
     fn reply(&mut self, asked: &str) -> Result<Next> {
         self.history.ask(asked);
         let (mut failed, mut gone) = (None, false);
+        let writing = interrupt::Answer::begin();
         let mut print = |text: &str| match output::write(text) {
-            Ok(Reader::Listening) => true,
+            Ok(Reader::Listening) => !writing.stopped(),
             Ok(Reader::Gone) => {
                 gone = true;
                 false

@@ -8,7 +8,7 @@ use crate::data::{Begin, Columns, Format, Reading, TrainOn};
 use crate::error::{Error, Result};
 use crate::eval::{Choices, FinalNumbers, Options, Scores, Share, evaluate, final_numbers, multiple_choice};
 use crate::model::Source;
-use crate::train::adapters::begin_token;
+use crate::train::adapters::{begin_token, weights};
 use crate::train::choice::choice;
 use crate::train::config::WeightsFormat;
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ pub struct Args {
     /// Adapter to put on it: a run folder, or one that peft wrote
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
-    /// How the model's matrices are held: f32, bf16, f16, int8 or nf4 [default: as the checkpoint has them]
+    /// How the model's matrices are held: f32, bf16, f16, int8 or nf4 [default: as in the adapter's run, else as the checkpoint has them]
     #[arg(long, value_parser = word::<WeightsFormat>(), hide_possible_values = true)]
     weights: Option<WeightsFormat>,
     /// Rows to score: JSON, JSONL, CSV, Parquet or plain text, or a dataset on the hub (owner/name, owner/name:subset)
@@ -120,7 +120,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let quiet = args.output.quiet || args.output.json;
     let files = located::rows(&args.data, &args.split, quiet)?;
-    let source = Source::open(&located::model(&args.model, quiet)?)?.held_in(args.weights.map(Into::into));
+    let weights = weights(args.weights, args.adapter.as_deref());
+    let source = Source::open(&located::model(&args.model, quiet)?)?.held_in(weights.map(Into::into));
     let adapter = args.adapter.as_deref().map(|folder| open_adapter(folder, &source.config)).transpose()?;
     let device = args.device.open()?;
     let mut reading = Reading { format: args.data_format, columns: args.columns };

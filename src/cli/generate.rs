@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::generate::{Decoder, Sampler};
 use crate::model::Source;
 use crate::train::Event;
-use crate::train::adapters::begin_token;
+use crate::train::adapters::{begin_token, weights};
 use crate::train::config::WeightsFormat;
 use serde_json::json;
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ pub struct Args {
     /// Adapter to put on it: a run folder, or one that peft wrote
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
-    /// How the model's matrices are held: f32, bf16, f16, int8 or nf4 [default: as the checkpoint has them]
+    /// How the model's matrices are held: f32, bf16, f16, int8 or nf4 [default: as in the adapter's run, else as the checkpoint has them]
     #[arg(long, value_parser = word::<WeightsFormat>(), hide_possible_values = true)]
     weights: Option<WeightsFormat>,
     /// Text to continue
@@ -64,7 +64,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode> {
     let sampling = args.sampling.sampling()?;
     let model = located::model(&args.model, args.output.quiet || args.output.json)?;
-    let source = Source::open(&model)?.held_in(args.weights.map(Into::into));
+    let source = Source::open(&model)?.held_in(weights(args.weights, args.adapter.as_deref()).map(Into::into));
     let adapter = args.adapter.as_deref().map(|folder| open_adapter(folder, &source.config)).transpose()?;
     let tokenizer = Tokenizer::from_dir(&source.folder)?;
     tokenizer.check_against(source.config.vocab_size)?;

@@ -1,4 +1,4 @@
-//! Ctrl-C: once to finish the step and save, twice to stop at once.
+//! Ctrl-C: while a run trains, once to finish the step and save, twice to stop at once; in a talk, to stop an answer.
 
 use crate::error::{Error, Result};
 use std::sync::OnceLock;
@@ -43,6 +43,44 @@ impl Interrupt {
     }
 }
 
+static ANSWERS: AtomicBool = AtomicBool::new(false);
+
+/// Has an interrupt stop the answer that is being written. Where none is, or one that goes on all the same, it ends the program.
+///
+/// # Errors
+/// Where interrupts cannot be caught.
+pub fn stops_answers() -> Result<()> {
+    let caught = ctrlc::set_handler(|| {
+        if !ANSWERS.load(Ordering::SeqCst) || REQUESTED.swap(true, Ordering::SeqCst) {
+            std::process::exit(EXIT_CODE);
+        }
+    });
+    caught.map_err(|_| Error::usage("interrupts cannot be caught: another handler is installed", ""))
+}
+
+/// An answer that is being written, until it is dropped.
+pub struct Answer(());
+
+impl Answer {
+    /// It begins.
+    pub fn begin() -> Self {
+        REQUESTED.store(false, Ordering::SeqCst);
+        ANSWERS.store(true, Ordering::SeqCst);
+        Self(())
+    }
+
+    /// Whether it was asked to end.
+    pub fn stopped(&self) -> bool {
+        requested()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        ANSWERS.store(false, Ordering::SeqCst);
+    }
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
@@ -65,20 +103,50 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_secs(60));
     }
 
+    /// Nor is this one.
     #[test]
-    fn first_asks_second_ends() {
+    fn answering() {
+        if std::env::var_os("DIABLO_TEST_ANSWER").is_none() {
+            return;
+        }
+        stops_answers().expect("installs");
+        for _ in 0..2 {
+            let answer = Answer::begin();
+            println!("\nready");
+            while !answer.stopped() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        }
+        println!("\nrequested");
+        std::thread::sleep(std::time::Duration::from_secs(60));
+    }
+
+    /// Interrupts one of the processes above where it says so, and once more where it then says `requested`.
+    fn interrupted_when(name: &str, variable: &str, ready: usize) {
         let mut child = Command::new(std::env::current_exe().expect("this test"))
-            .args(["interrupted", "--nocapture", "--test-threads=1"])
-            .env("DIABLO_TEST_INTERRUPT", "1")
+            .args([&format!("cli::interrupt::tests::{name}"), "--exact", "--nocapture", "--test-threads=1"])
+            .env(variable, "1")
             .stdout(Stdio::piped())
             .spawn()
             .expect("starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(|l| l.ok());
         let interrupt = |id: u32| assert!(Command::new("kill").args(["-INT", &id.to_string()]).status().is_ok_and(|s| s.success()));
-        assert!(lines.any(|l| l == "ready"));
-        interrupt(child.id());
+        for _ in 0..ready {
+            assert!(lines.any(|l| l == "ready"));
+            interrupt(child.id());
+        }
         assert!(lines.any(|l| l == "requested"), "the first one only asks");
         interrupt(child.id());
         assert_eq!(child.wait().expect("ends").code(), Some(EXIT_CODE));
+    }
+
+    #[test]
+    fn first_asks_second_ends() {
+        interrupted_when("interrupted", "DIABLO_TEST_INTERRUPT", 1);
+    }
+
+    #[test]
+    fn answers_are_stopped_one_by_one_and_between_them_the_program_is() {
+        interrupted_when("answering", "DIABLO_TEST_ANSWER", 2);
     }
 }

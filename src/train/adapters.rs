@@ -1,6 +1,6 @@
 //! Which of some folders hold an adapter, and whose.
 
-use super::config::{Init, RunConfig};
+use super::config::{Init, RunConfig, WeightsFormat};
 use super::resolve::variant;
 use super::run_folder::CONFIG_FILE;
 use crate::data::Begin;
@@ -33,6 +33,12 @@ pub fn begin_token(asked: Begin, model: &Path, adapter: Option<&Path>) -> Begin 
         (Begin::Auto, Some(run)) => run.begin_token,
         _ => asked,
     }
+}
+
+/// How a model's matrices are held, where `asked` leaves it open: as the run held them that made the adapter, which learned to make up for
+/// their rounding.
+pub fn weights(asked: Option<WeightsFormat>, adapter: Option<&Path>) -> Option<WeightsFormat> {
+    asked.or_else(|| adapter.and_then(run_of)?.weights)
 }
 
 impl Found {

@@ -1,4 +1,4 @@
-//! The begin token: before the rows of a run, and before what its adapter is asked to continue.
+//! What a run leaves for those who ask its adapter: the begin token of its rows, and how it held the weights.
 
 use crate::common::{demo, demo_that_begins, diablo, text};
 use diablo::data::{Begin, Tokenizer};
@@ -39,6 +39,26 @@ fn rows_begin_as_the_tokenizer_says_or_as_they_are_told_to() {
             assert_eq!(with[..least], plain[..least]);
         }
     }
+}
+
+/// An adapter is scored on weights as its run had them, rounded ones too.
+#[test]
+fn an_adapter_is_asked_on_the_weights_it_was_trained_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (model, train, held_out, out) = (demo("model"), demo("train.jsonl"), demo("held-out.jsonl"), folder.path().join("run"));
+    let args = ["train", "--model", text(&model), "--data", text(&train), "--eval-data", text(&held_out), "--out", text(&out)];
+    let more = ["--weights", "nf4", "--steps", "8", "--batch-size", "4", "--seq-len", "64", "--lr", "1e-2", "--device", "cpu", "--quiet"];
+    diablo(&[&args[..], &more].concat()).good();
+    let steps = std::fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
+    let last: serde_json::Value = serde_json::from_str(steps.lines().last().expect("a step")).expect("JSON");
+    let held = last["eval_loss"].as_f64().expect("a loss");
+    let scored = |more: &[&str]| {
+        let args = ["eval", "--model", text(&model), "--adapter", text(&out), "--data", text(&held_out)];
+        let options = ["--seq-len", "64", "--max-new-tokens", "0", "--device", "cpu", "--json"];
+        diablo(&[&args[..], &options, more].concat()).json()["loss"].as_f64().expect("a loss")
+    };
+    assert!((scored(&[]) - held).abs() < 1e-5, "{} by eval, {held} by the run", scored(&[]));
+    assert!((scored(&["--weights", "bf16"]) - held).abs() > 1e-3, "rounding changes nothing");
 }
 
 /// What a run's rows begin with stands before what its adapter continues and is scored on, whoever asks; a run from before there was the
