@@ -134,7 +134,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     tokenizer.check_against(source.config.vocab_size)?;
     let word = args.chat_template.clone().or(stored.as_ref().map(|run| run.chat_template.clone())).unwrap_or_else(|| AUTO.into());
     let template = Chatting::new(&word, &source.folder, TrainOn::Assistant)?.into_template()?;
-    let begin = stored.as_ref().map_or(Begin::Auto, |run| run.begin_token).ids(&tokenizer, &source.folder, source.config.bos_token_id)?;
+    let begin = adapters::begin_token(Begin::Auto, &source.folder, adapter.as_deref());
+    let begin = begin.ids(&tokenizer, &source.folder, source.config.bos_token_id)?;
     let context = source.config.max_position_embeddings;
     let capacity = args.context.unwrap_or(CONTEXT).clamp(2, context.max(2));
     let device = args.device.open()?;

@@ -13,7 +13,8 @@ use crate::kernels::loss_sum::loss_sum;
 use crate::kernels::matmul::{MatMul, Matrix};
 use crate::kernels::scatter_rows::scatter_rows;
 
-/// Logits held at a time, in numbers: 64 MiB. Fewer rows at once leave a GPU idle, and have the CPU widen the table more often.
+/// Logits held at a time, in numbers: 64 MiB. With fewer rows at once the table's panels are made more often on the CPU, and a GPU has few
+/// workgroups for the rows' gradient.
 const CHUNK_LOGITS: usize = 16 << 20;
 /// Rows of a chunk are a multiple of this.
 const CHUNK_ROWS: usize = 64;
