@@ -16,6 +16,20 @@ struct Params {
 const THREADS: u32 = 256u;
 var<workgroup> parts: array<vec2f, THREADS>; // largest logit, sum of exp(logit - largest)
 
+const FOUR = vec4u(0u, 1u, 2u, 3u) * THREADS;
+const NOTHING: f32 = -3.0e38;
+
+// Four logits that neighbours of this thread read next to it; nothing past the last one.
+fn four(start: u32, i: u32) -> vec4f {
+    let there = vec4u(i) + FOUR < vec4u(params.vocabulary);
+    let at = min(vec4u(i) + FOUR, vec4u(params.vocabulary - 1u)) + start;
+    return select(vec4f(NOTHING), vec4f(logits[at.x], logits[at.y], logits[at.z], logits[at.w]), there);
+}
+
+fn exponentials(x: vec4f) -> vec4f {
+    return vec4f(exponential(x.x), exponential(x.y), exponential(x.z), exponential(x.w));
+}
+
 fn joined(a: vec2f, b: vec2f) -> vec2f {
     let largest = max(a.x, b.x);
     return vec2f(largest, a.y * exponential(a.x - largest) + b.y * exponential(b.x - largest));
@@ -26,9 +40,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let start = workgroup.x * params.vocabulary;
     let place = params.first_row + workgroup.x;
     let goal = targets[place];
-    var part = vec2f(-3.0e38, 0.0);
-    for (var i = thread; i < params.vocabulary; i += THREADS) {
-        part = joined(part, vec2f(logits[start + i], 1.0));
+    var part = vec2f(NOTHING, 0.0);
+    for (var i = thread; i < params.vocabulary; i += 4u * THREADS) {
+        let x = four(start, i);
+        let largest = max(max(x.x, x.y), max(x.z, x.w));
+        let shares = exponentials(x - largest);
+        part = joined(part, vec2f(largest, shares.x + shares.y + shares.z + shares.w));
     }
     parts[thread] = part;
     workgroupBarrier();
@@ -54,8 +71,20 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         return;
     }
     let scale = select(0.0, select(params.loss_scale, inputs[1], params.loss_scale == 0.0), learned);
-    for (var i = thread; i < params.vocabulary; i += THREADS) {
-        let share = exponential(logits[start + i] - log_sum);
-        logits[start + i] = select(0.0, (share - select(0.0, 1.0, i == goal)) * scale, learned);
+    for (var i = thread; i < params.vocabulary; i += 4u * THREADS) {
+        let shares = exponentials(four(start, i) - log_sum);
+        let goals = select(vec4f(), vec4f(1.0), vec4u(i) + FOUR == vec4u(goal));
+        let slopes = select(vec4f(), (shares - goals) * scale, learned);
+        let at = start + i;
+        logits[at] = slopes.x;
+        if i + THREADS < params.vocabulary {
+            logits[at + THREADS] = slopes.y;
+        }
+        if i + 2u * THREADS < params.vocabulary {
+            logits[at + 2u * THREADS] = slopes.z;
+        }
+        if i + 3u * THREADS < params.vocabulary {
+            logits[at + 3u * THREADS] = slopes.w;
+        }
     }
 }

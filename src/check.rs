@@ -149,6 +149,9 @@ pub async fn check_cases(device: &Device, cases: &[Case], progress: &mut dyn FnM
     Ok(Report { device: device.name(), cases: results, took: begun.elapsed() })
 }
 
+/// A device may take numbers below 2^-126 for zero (WGSL, "Differences from IEEE-754"), and with them the last bits of what is made of them.
+const NEXT_TO_NOTHING: f32 = f32::MIN_POSITIVE / f32::EPSILON;
+
 /// Compares what two executors gave for a case.
 pub fn compare(case: &Case, got: &[Vec<u32>], want: &[Vec<u32>]) -> CaseResult {
     let mut worst: Option<Difference> = None;
@@ -159,7 +162,7 @@ pub fn compare(case: &Case, got: &[Vec<u32>], want: &[Vec<u32>]) -> CaseResult {
         let tail = |words: &[u32]| before.len() > *count && words[*count..] != before[*count..];
         overrun |= tail(got) || tail(want);
         let (got, want): (&[f32], &[f32]) = (bytemuck::cast_slice(&got[..*count]), bytemuck::cast_slice(&want[..*count]));
-        let largest = want.iter().map(|x| x.abs()).filter(|x| x.is_finite()).fold(case.floor, f32::max);
+        let largest = want.iter().map(|x| x.abs()).filter(|x| x.is_finite()).fold(case.floor.max(NEXT_TO_NOTHING), f32::max);
         for (index, (&got, &want)) in got.iter().zip(want).enumerate() {
             if got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()) {
                 continue;

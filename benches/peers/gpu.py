@@ -40,8 +40,9 @@ def products(a, gpu, shape):
     """All products of a layer, forward and backward, together."""
     sizes = ["--shape", shape, "--batch-size", str(a.batch_size), "--seq-len", str(a.seq_len)]
     for dtype, title, options in [(torch.float32, "f32", []), (torch.bfloat16, "16 bits", ["--mixed-precision", "fp16"])]:
-        told = own(a, "products", *sizes, *options)["products"]
-        flops = ours = theirs = 0.0
+        told = own(a, "products", *sizes, *options)
+        told, peak = told["products"], told["peak_flops_per_second"]
+        flops = ours = theirs = best = 0.0
         kernels = set()
         for product in told:
             m, n, k = (int(x) for x in product["name"].split(",")[0].split()[-5::2])
@@ -55,16 +56,20 @@ def products(a, gpu, shape):
 
             flops += 2.0 * m * n * k
             ours += product["seconds"]
-            theirs += measure(step, 0.1)[0] / 10
+            seconds = measure(step, 0.1)[0] / 10
+            theirs += seconds
+            best = max(best, 2.0 * m * n * k / seconds)
             kernels.add(product["kernel"])
         print(f"{shape}, {len(told)} products, {title}: PyTorch {flops / theirs / 1e12:.1f} TFLOP/s, diablo {flops / ours / 1e12:.1f} "
-              f"({', '.join(sorted(kernels))}): {theirs / ours:.2f} of PyTorch's", flush=True)
+              f"({', '.join(sorted(kernels))}): {theirs / ours:.2f} of PyTorch's; the fastest {best / 1e12:.1f} and {peak / 1e12:.1f}: "
+              f"{peak / best:.2f}", flush=True)
 
 
 def lora(a, gpu, shape):
     """Seconds of a step of peft's LoRA."""
     sizes = SHAPES[shape]
-    m = model(**sizes, attention="sdpa").to(gpu.name, torch.bfloat16)
+    with torch.device(gpu.name):
+        m = model(**sizes, attention="sdpa").to(torch.bfloat16)
     m = get_peft_model(m, LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules=sorted(TARGETS)))
     trained = [p for p in m.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.0)

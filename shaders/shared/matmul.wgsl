@@ -17,8 +17,6 @@ struct Params {
     bias_offset: u32,
     batch: u32, // the grid's z; the CPU twin reads it here
 }
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<u32>;
 @group(0) @binding(2) var<storage, read> diagonal: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read> residual: array<f32>;
@@ -61,8 +59,17 @@ fn meets_diagonal(row: u32, col: u32, rows: u32, cols: u32) -> bool {
     return output / params.block_out <= last_input / params.block_in && input / params.block_in <= last_output / params.block_out;
 }
 
-fn number_of_b(index: u32) -> f32 {
-    return widen(b[weight_word(index)], b[scale_word(index)], index);
+// The numbers of k, first and one past the last, beside which D has blocks in so many columns of B.
+fn diagonal_beside(col0: u32, cols: u32) -> vec2u {
+    if (params.flags & DIAGONAL_N_IS_OUTPUT) != 0u {
+        let output = params.first_output + col0;
+        return vec2u(output / params.block_out, (output + cols - 1u) / params.block_out + 1u) * params.block_in;
+    }
+    if (params.flags & DIAGONAL_K_IS_OUTPUT) != 0u {
+        let outputs = vec2u(col0 / params.block_in, (col0 + cols - 1u) / params.block_in + 1u) * params.block_out;
+        return outputs - min(outputs, vec2u(params.first_output));
+    }
+    return vec2u();
 }
 
 // D's entry beside B[k, col].

@@ -5,8 +5,11 @@ use crate::device::{Device, Session};
 use crate::error::Result;
 use crate::kernels::Format;
 use crate::kernels::cases::{CaseBuilder, Product};
-use crate::kernels::matmul::{MatMul, Matrix};
+use crate::kernels::matmul::{MatMul, Matrix, in_half};
 use web_time::{Duration, Instant};
+
+/// Products of one submit on a GPU.
+const TOGETHER: usize = 10;
 
 /// One product.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +24,8 @@ pub struct ProductCase {
     pub outputs: usize,
     /// How the frozen weight is held; a weight gradient has none.
     pub format: Format,
+    /// Whether its factors are rounded to 16 bits.
+    pub half: bool,
 }
 
 /// How a product ran.
@@ -58,12 +63,22 @@ impl ProductCase {
                 MatMul { format: self.format, ..MatMul::new(tokens, n, k, left, right, Matrix::rows(y, n)) }
             }
         };
-        let case = b.finish("product", 0.0, op.op());
+        let mut op = op.op();
+        if self.half {
+            in_half(&mut op);
+        }
+        let mut case = b.finish("product", 0.0, op);
+        // A submit and the wait for it take as long as a product on a fast device.
+        let together = match device {
+            Device::Gpu(gpu) if !gpu.report().is_software() => TOGETHER,
+            _ => 1,
+        };
+        case.plan.ops = vec![case.plan.ops[0].clone(); together];
         let mut session = pollster::block_on(device.load(&case.layout, std::slice::from_ref(&case.plan)))?;
         for (view, words) in &case.inputs {
             session.write(*view, words)?;
         }
-        Ok(Measured { seconds: timed(&mut session, time)?, kernel: session.kernels(0)[0] })
+        Ok(Measured { seconds: timed(&mut session, time)? / together as f64, kernel: session.kernels(0)[0] })
     }
 }
 
@@ -94,6 +109,6 @@ pub fn peak(device: &Device) -> Result<f64> {
         Device::Gpu(_) => 2048,
         Device::Cpu => 1024,
     };
-    let case = ProductCase { product: Product::Forward, tokens: side, inputs: side, outputs: side, format: Format::F32 };
+    let case = ProductCase { product: Product::Forward, tokens: side, inputs: side, outputs: side, format: Format::F32, half: false };
     Ok(case.flops() / case.measure(device, Duration::from_millis(200))?.seconds)
 }

@@ -39,7 +39,7 @@ pub enum Needs {
     Nothing,
     /// Subgroups of just so many threads.
     Subgroups(u32),
-    /// Matrix units for 16 x 16 numbers, f16 in and f32 out, subgroups of 32 threads, and 32 KiB of workgroup memory.
+    /// Matrix units for 16 x 16 numbers, f16 in and f32 out, subgroups of 32 threads, 512 of them in a workgroup, and its 48 KiB of memory.
     Matrices,
 }
 

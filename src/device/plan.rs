@@ -60,11 +60,23 @@ pub struct Limits {
     pub max_binding_bytes: u64,
     /// Largest buffer in bytes.
     pub max_buffer_bytes: u64,
+    /// Bytes to take at a time for what is made in pieces, such as logits.
+    pub piece_bytes: u64,
 }
+
+/// What the CPU executor and devices of little memory take at a time.
+const LEAST_PIECE: u64 = 64 << 20;
+/// More makes no difference.
+const LARGEST_PIECE: u64 = 512 << 20;
 
 impl Limits {
     /// No limit: the CPU executor.
-    pub const NONE: Limits = Limits { max_binding_bytes: u64::MAX, max_buffer_bytes: u64::MAX };
+    pub const NONE: Limits = Limits { max_binding_bytes: u64::MAX, max_buffer_bytes: u64::MAX, piece_bytes: LEAST_PIECE };
+
+    /// The same for a GPU that has so much memory free: a 64th of it at a time, since few rows keep few of its units busy.
+    pub fn with_free(self, free: Option<u64>) -> Self {
+        Self { piece_bytes: (free.unwrap_or(0) / 64).clamp(LEAST_PIECE, LARGEST_PIECE).next_power_of_two(), ..self }
+    }
 
     /// Words that one buffer may have so that it can be bound whole.
     pub fn max_words(&self) -> usize {

@@ -2,7 +2,7 @@
 
 pub(super) mod twin;
 
-use super::{Format, grid, matmul_cooperative, matmul_narrow, matmul_subgroup, matmul_vector, op};
+use super::{Format, grid, matmul_cooperative, matmul_cooperative_narrow, matmul_narrow, matmul_subgroup, matmul_vector, matmul_wide, op};
 use crate::device::plan::BufferId;
 use crate::device::{Access, Kernel, Op, View};
 use twin::run;
@@ -10,7 +10,15 @@ use twin::run;
 /// `shaders/matmul.wgsl` with tiles of 64 x 64 x 16.
 pub static KERNEL: Kernel = Kernel {
     name: "matmul",
-    source: &[WEIGHT, HALVES, SHARED, "const SIDE: u32 = 8u;\nconst QUADS: u32 = 16u;\nconst TILE_K: u32 = 16u;\n", TILES, TEXT],
+    source: &[
+        WEIGHT,
+        HALVES,
+        SHARED,
+        WORDS,
+        "const SIDE: u32 = 8u;\nconst QUADS: u32 = 16u;\nconst TILE_K: u32 = 16u;\n",
+        TILES,
+        include_str!("../../shaders/matmul.wgsl"),
+    ],
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Write],
     run,
     others,
@@ -18,24 +26,20 @@ pub static KERNEL: Kernel = Kernel {
     ..Kernel::PLAIN
 };
 
-/// The same with tiles of 128 x 128 x 8, for devices that have the registers.
-pub static WIDE: Kernel = Kernel {
-    name: "matmul_wide",
-    source: &[WEIGHT, HALVES, SHARED, "const SIDE: u32 = 16u;\nconst QUADS: u32 = 32u;\nconst TILE_K: u32 = 8u;\n", TILES, TEXT],
-    bindings: KERNEL.bindings,
-    run,
-    ..Kernel::PLAIN
-};
-
 pub(super) const WEIGHT: &str = include_str!("../../shaders/shared/weight.wgsl");
 pub(super) const HALVES: &str = include_str!("../../shaders/shared/half.wgsl");
 pub(super) const SHARED: &str = include_str!("../../shaders/shared/matmul.wgsl");
+/// The factors of those that read them word by word.
+pub(super) const WORDS: &str = include_str!("../../shaders/shared/matmul_words.wgsl");
+/// The factors of those that read four words at a time.
+pub(super) const QUADS: &str = include_str!("../../shaders/shared/matmul_quads.wgsl");
 /// The tiles of those that go by workgroup memory.
 pub(super) const TILES: &str = include_str!("../../shaders/shared/matmul_tile.wgsl");
-const TEXT: &str = include_str!("../../shaders/matmul.wgsl");
-
 /// The constant that has factors rounded to f16.
 const HALF: &str = "HALF";
+/// The constants that say whether numbers of a row of A, and of a column of B, lie side by side, for those that read four at a time.
+const A_ALONG_K: &str = "A_ALONG_K";
+const B_ALONG_K: &str = "B_ALONG_K";
 
 const ACCUMULATE: u32 = 1;
 const ADD_BIAS: u32 = 2;
@@ -265,23 +269,51 @@ fn params_of(op: &Op) -> Params {
     bytemuck::pod_read_unaligned(bytemuck::cast_slice(&op.params))
 }
 
+/// Whether A and B lie along k, where both can be read four words at a time: sizes, strides and places are multiples of eight numbers.
+fn in_quads(op: &Op, p: &Params) -> Option<[bool; 2]> {
+    let eights = |numbers: &[u32]| numbers.iter().all(|x| x % 8 == 0);
+    let whole = [(p.m, p.m_limit), (p.n, p.n_limit), (p.k, p.k_limit)].iter().all(|(x, limit)| p.batch * x <= *limit);
+    let placed = eights(&[p.a_offset, p.a_batch, p.b_offset, p.b_batch]);
+    let quads = op.views[..2].iter().all(|view| view.len % 4 == 0);
+    let a_along = p.a_col == 1 && eights(&[p.a_row, p.k]);
+    let a_lies = a_along || p.a_row == 1 && eights(&[p.a_col, p.m]);
+    // D is read by four inputs of one output.
+    let b_along = p.b_row == 1 && eights(&[p.b_col, p.k]) && p.flags & DIAGONAL_K_IS_OUTPUT == 0;
+    let b_lies = b_along || p.b_col == 1 && eights(&[p.b_row, p.n]) && p.flags & DIAGONAL_N_IS_OUTPUT == 0;
+    (whole && placed && quads && a_lies && b_lies).then_some([a_along, b_along])
+}
+
 /// The same product by the other kernels.
 fn others(op: &Op) -> Vec<Op> {
     let p = params_of(op);
     let by = |kernel, rows, cols| Op { kernel, grid: tiles(&p, rows, cols), ..op.clone() };
-    let mut others = vec![by(&WIDE, 128, 128), by(&matmul_narrow::KERNEL, 32, 32), by(&matmul_subgroup::KERNEL, 64, 32)];
-    if is_half(op) {
-        others.push(by(&matmul_cooperative::KERNEL, 128, 128));
+    let mut others = vec![by(&matmul_narrow::KERNEL, 32, 32), by(&matmul_subgroup::KERNEL, 64, 32)];
+    if let Some([a_along, b_along]) = in_quads(op, &p) {
+        let in_quads = |kernel, side| {
+            let mut op = by(kernel, side, side);
+            op.constants.extend([(A_ALONG_K, u32::from(a_along)), (B_ALONG_K, u32::from(b_along))]);
+            op
+        };
+        others.push(in_quads(&matmul_wide::KERNEL, 128));
+        if is_half(op) {
+            others.extend([in_quads(&matmul_cooperative::KERNEL, 128), in_quads(&matmul_cooperative_narrow::KERNEL, 64)]);
+        }
     }
     others
 }
 
+/// Multiplications in a product that is measured, about.
+const WORK_TO_MEASURE: usize = 1 << 31;
+
 /// The product that stands for those like this one: sizes by powers of two, none so large that measuring takes long, the matrices
-/// whole and in the same layout, and with a diagonal if this one has one. Its views tell only how much memory it needs.
+/// whole and in the same layout, with a diagonal if this one has one, and in the same way unfit to be read by four words. Its views tell
+/// only how much memory it needs.
 fn like(op: &Op) -> Op {
     let p = params_of(op);
-    let size = |x: u32, most: u32| x.next_power_of_two().clamp(16, most) as usize;
-    let [m, n, k] = [size(p.m, 1024), size(p.n, 2048), size(p.k, 2048)];
+    let size = |x: u32, most: usize| (x.next_power_of_two() as usize).clamp(16, most);
+    // What keeps a device busy are rows and columns; of k there has to be enough that the rest does not count.
+    let [m, n] = [size(p.m, 4096), size(p.n, 4096)];
+    let k = size(p.k, (WORK_TO_MEASURE / (m * n)).clamp(256, 4096));
     // At most 2^24 numbers in a matrix of the batch, all of it together.
     let batch = (1usize << 24) / (m * k).max(n * k).max(m * n);
     let batch = batch.clamp(1, 16).min(p.batch.next_power_of_two() as usize);
@@ -302,7 +334,9 @@ fn like(op: &Op) -> Op {
         first_output: 0,
         columns_are_outputs,
     });
-    let a = lying(view(0, batch * m * k), m, k, p.a_row == 1 && p.a_col != 1);
+    // Its first number left out.
+    let unfit = usize::from(in_quads(op, &p).is_none());
+    let a = lying(view(0, batch * m * k + unfit), m, k, p.a_row == 1 && p.a_col != 1).at(unfit);
     let b = lying(view(1, format.words(batch * n * k)), k, n, p.b_row == 1 && p.b_col != 1);
     let c = Matrix::rows(view(5, batch * m * n), n).every(m * n);
     let mut like = MatMul { batch, format, diagonal, ..MatMul::new(m, n, k, a, b, c) }.op();

@@ -30,9 +30,20 @@ impl Product {
     }
 }
 
-/// Sizes m, n, k of products, around the edges of the shader's tiles of 64 x 64 x 16.
-pub const PRODUCTS: [[usize; 3]; 8] =
-    [[1, 1, 1], [3, 65, 63], [63, 3, 1], [65, 127, 64], [127, 130, 17], [1, 256, 128], [130, 1, 33], [64, 64, 16]];
+/// Sizes m, n, k of products, around the edges of the shaders' tiles of 64 x 64 x 16 and 128 x 128 x 32, the last ones of multiples of eight.
+pub const PRODUCTS: [[usize; 3]; 11] = [
+    [1, 1, 1],
+    [3, 65, 63],
+    [63, 3, 1],
+    [65, 127, 64],
+    [127, 130, 17],
+    [1, 256, 128],
+    [130, 1, 33],
+    [64, 64, 16],
+    [8, 8, 8],
+    [128, 256, 64],
+    [136, 264, 72],
+];
 
 pub(super) fn matmuls(cases: &mut Vec<Case>) {
     for [m, n, k] in PRODUCTS {
@@ -69,7 +80,9 @@ pub(super) fn matmuls(cases: &mut Vec<Case>) {
 
 /// Factors rounded to f16: beyond its range, and below its normal numbers, too.
 fn matmuls_in_half(cases: &mut Vec<Case>) {
-    for ([m, n, k], scale) in [([1, 1, 1], 1.0), ([7, 65, 63], 1.0), ([65, 127, 64], 1e-5), ([130, 129, 33], 3e-8), ([127, 130, 17], 2e5)] {
+    for ([m, n, k], scale) in
+        [([1, 1, 1], 1.0), ([7, 65, 63], 1.0), ([65, 127, 64], 1e-5), ([130, 129, 33], 3e-8), ([127, 130, 17], 2e5), ([136, 264, 72], 1.0)]
+    {
         for layout in Product::ALL {
             for format in Format::ALL {
                 let mut b = CaseBuilder::new((m * 31 + n * 7 + k) as u32);
@@ -116,6 +129,8 @@ fn matmuls_with_diagonal(cases: &mut Vec<Case>) {
     for (inputs, outputs, blocks, first, count) in [
         (16usize, 16usize, 4, 0, 16),
         (64, 128, 8, 0, 128),
+        (136, 264, 8, 0, 264),
+        (264, 272, 3, 128, 136),
         (128, 64, 8, 0, 64),
         (65, 127, 1, 0, 127),
         (63, 65, 4, 0, 65),
@@ -149,7 +164,8 @@ fn matmuls_with_diagonal(cases: &mut Vec<Case>) {
 
 /// Products of DiaBlo's blocks alone: their gradients, and their part of a product.
 fn matmuls_of_blocks(cases: &mut Vec<Case>) {
-    for (tokens, inputs, outputs, blocks) in [(1, 16usize, 16usize, 4), (65, 128, 64, 8), (127, 65, 63, 8), (33, 100, 7, 4), (3, 5, 130, 4)]
+    for (tokens, inputs, outputs, blocks) in
+        [(1, 16usize, 16usize, 4), (65, 128, 64, 8), (127, 65, 63, 8), (33, 100, 7, 4), (3, 5, 130, 4), (72, 272, 288, 2)]
     {
         let (block_in, block_out) = (inputs.div_ceil(blocks), outputs.div_ceil(blocks));
         let size = block_in * block_out;

@@ -1,6 +1,6 @@
 //! Matrix products by small tiles: for matrices of few columns or rows, such as the gradients of blocks and of LoRA's factors.
 
-use super::matmul::{self, HALVES, SHARED, TILES, WEIGHT};
+use super::matmul::{self, HALVES, SHARED, TILES, WEIGHT, WORDS};
 use crate::device::Kernel;
 
 /// `shaders/matmul_narrow.wgsl`, tiles of 32 x 32 x 32.
@@ -10,6 +10,7 @@ pub static KERNEL: Kernel = Kernel {
         WEIGHT,
         HALVES,
         SHARED,
+        WORDS,
         "const SIDE: u32 = 8u;\nconst QUADS: u32 = 8u;\nconst TILE_K: u32 = 32u;\n",
         TILES,
         include_str!("../../shaders/matmul_narrow.wgsl"),

@@ -6,7 +6,7 @@ use crate::device::{Kernel, Needs};
 /// `shaders/matmul_subgroup.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "matmul_subgroup",
-    source: shader!("matmul_subgroup", "weight", "half", "matmul"),
+    source: shader!("matmul_subgroup", "weight", "half", "matmul", "matmul_words"),
     bindings: matmul::KERNEL.bindings,
     run: matmul::KERNEL.run,
     needs: Needs::Subgroups(8),

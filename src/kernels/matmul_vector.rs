@@ -10,7 +10,7 @@ use rayon::prelude::*;
 /// `shaders/matmul_vector.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "matmul_vector",
-    source: shader!("matmul_vector", "weight", "half", "matmul"),
+    source: shader!("matmul_vector", "weight", "half", "matmul", "matmul_words"),
     bindings: matmul::KERNEL.bindings,
     run,
     ..Kernel::PLAIN

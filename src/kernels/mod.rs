@@ -34,9 +34,11 @@ pub mod magnitude_grad;
 pub mod matmul;
 mod matmul_cases;
 pub mod matmul_cooperative;
+pub mod matmul_cooperative_narrow;
 pub mod matmul_narrow;
 pub mod matmul_subgroup;
 pub mod matmul_vector;
+pub mod matmul_wide;
 pub mod narrow;
 mod norm_cases;
 mod product;
@@ -119,9 +121,10 @@ pub static ALL: &[&Kernel] = &[
     &loss_sum::KERNEL,
     &magnitude_grad::KERNEL,
     &matmul::KERNEL,
-    &matmul::WIDE,
+    &matmul_wide::KERNEL,
     &matmul_narrow::KERNEL,
     &matmul_cooperative::KERNEL,
+    &matmul_cooperative_narrow::KERNEL,
     &matmul_subgroup::KERNEL,
     &matmul_vector::KERNEL,
     &narrow::KERNEL,

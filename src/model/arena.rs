@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_tensor_larger_than_a_binding_is_split_by_rows() {
-        let mut layout = Layout::new(Limits { max_binding_bytes: 4 * 256, max_buffer_bytes: 4096 });
+        let mut layout = Layout::new(Limits { max_binding_bytes: 4 * 256, max_buffer_bytes: 4096, ..Limits::NONE });
         let mut arena = Arena::new(true);
         let pieces = arena.add(&mut layout, "w", &[10, 100]);
         assert_eq!(pieces.iter().map(|p| (p.first_row, p.len)).collect::<Vec<_>>(), [(0, 200), (2, 200), (4, 200), (6, 200), (8, 200)]);

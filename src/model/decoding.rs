@@ -50,7 +50,7 @@ impl Decoding {
         // A piece sees the whole cache as one sequence, in which its spans lead to its own row.
         [(1, PIECE, all * self.capacity), (all, 1, self.capacity)].map(|(rows, seq, keys)| {
             let mut plan = PlanBuilder::new(format!("decode {rows} x {seq}"));
-            let graph = Graph { config, weights, adapter, inputs: self.inputs, rows, seq, training: Training::default() };
+            let graph = Graph { config, weights, adapter, inputs: self.inputs, rows, seq, piece: 0, training: Training::default() };
             let cache = Cache { layers: &self.layers, places: self.places, keys, tokens: all * self.capacity };
             let forward = graph.forward(&mut plan, Some(&cache));
             plan.only_above(Some(0));

@@ -13,17 +13,20 @@ use crate::kernels::loss_sum::loss_sum;
 use crate::kernels::matmul::{MatMul, Matrix};
 use crate::kernels::scatter_rows::scatter_rows;
 
-/// Logits held at a time, in numbers: 64 MiB. With fewer rows at once the table's panels are made more often on the CPU, and a GPU has few
-/// workgroups for the rows' gradient.
-const CHUNK_LOGITS: usize = 16 << 20;
-/// Rows of a chunk are a multiple of this.
+/// Rows of a chunk are a multiple of this; of many rows, of the products' largest tiles.
 const CHUNK_ROWS: usize = 64;
+const TILE_ROWS: usize = 128;
+/// Most rows of a chunk, for each 64 MiB that it may have: more would leave a processor's caches.
+const MOST_ROWS: usize = 512;
 
 impl Graph<'_> {
-    /// Rows of the loss head that are computed together.
+    /// Rows of the loss head that are computed together. Few make a product's panels again and again on the CPU, and keep few of a GPU's
+    /// units busy.
     fn chunk_rows(&self) -> usize {
-        let rows = CHUNK_LOGITS / self.weights.head().rows;
-        (rows / CHUNK_ROWS * CHUNK_ROWS).clamp(CHUNK_ROWS, 8 * CHUNK_ROWS).min(self.rows * self.seq)
+        let most = MOST_ROWS * (self.piece / (16 << 20)).max(1);
+        let rows = (self.piece / self.weights.head().rows).clamp(CHUNK_ROWS, most);
+        let multiple = if rows < MOST_ROWS { CHUNK_ROWS } else { TILE_ROWS };
+        (rows / multiple * multiple).min(self.rows * self.seq)
     }
 
     /// Lays out loss and, with `gradient`, its gradient in `x` [tokens, hidden], the last layer's output; returns that.

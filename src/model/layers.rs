@@ -39,6 +39,8 @@ pub struct Graph<'a> {
     pub rows: usize,
     /// Tokens of a sequence.
     pub seq: usize,
+    /// Numbers to hold at a time of what is made in pieces; see [`crate::device::plan::Limits::piece_bytes`].
+    pub piece: usize,
     /// How it trains; what [`Training::default`] says where it does not.
     pub training: Training,
 }

@@ -207,7 +207,8 @@ impl Program {
         for groups in [Some(&mut inputs.groups), inputs.position_groups.as_mut()].into_iter().flatten() {
             groups.groups = rows * seq;
         }
-        Graph { config, weights: &self.weights, adapter, inputs, rows, seq, training: Training::default() }
+        let piece = (self.layout.limits.piece_bytes / 4) as usize;
+        Graph { config, weights: &self.weights, adapter, inputs, rows, seq, piece, training: Training::default() }
     }
 
     fn lay_train(&self, config: &ModelConfig, shape: &Shape, seq: usize) -> Plan {

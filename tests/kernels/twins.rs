@@ -56,7 +56,7 @@ fn a_product_is_measured_by_the_kernel_that_a_step_takes() {
         return;
     }
     let product = Product::Forward;
-    let case = ProductCase { product, tokens: 32, inputs: 32, outputs: 32, format: Format::F32 };
+    let case = ProductCase { product, tokens: 32, inputs: 32, outputs: 32, format: Format::F32, half: false };
     assert_eq!(case.measure(&device, Duration::ZERO).expect("it runs").kernel, "matmul_subgroup");
     assert_eq!(case.measure(&Device::Cpu, Duration::ZERO).expect("it runs").kernel, "matmul");
 }
@@ -97,7 +97,7 @@ fn a_wrong_number_is_noticed() {
 }
 
 /// Kernel, text of its shader, what stands there instead.
-const FAULTS: [(&str, &str, &str); 51] = [
+const FAULTS: [(&str, &str, &str); 53] = [
     ("matmul_narrow", "rows[3] * cols", "rows[2] * cols"),
     ("matmul_narrow", "factors(four), k0 + at_a.y < k", "factors(four), true"),
     ("column_sum", "row += LANES", "row += LANES + 1u"),
@@ -120,7 +120,9 @@ const FAULTS: [(&str, &str, &str); 51] = [
     ("matmul_subgroup", "b_row = factors(b_row);", ""),
     ("clip", "scale * unscale", "scale"),
     ("matmul_vector", "k += 16u", "k += 17u"),
-    ("matmul_wide", "vec4f(), factors(four), k0 + at_a.y < k", "factors(four), factors(four), true"),
+    ("matmul_wide", "if k0 + TILE_K > params.k {", "if false {"),
+    ("matmul_wide", "beside.x", "beside.y"),
+    ("matmul_wide", "widened(p.line3)", "widened(p.line2)"),
     ("attention", "total *= shrink;", ""),
     ("attention", "(keys >= vec4u(span.x)) & ", ""),
     ("attention", "width0 + 4u * (i % WIDTH_QUADS)", "4u * (i % WIDTH_QUADS)"),
@@ -129,7 +131,7 @@ const FAULTS: [(&str, &str, &str); 51] = [
     ("attention_grad_kv", "head < (kv_head + 1u) * group", "head < kv_head * group + 1u"),
     ("attention_grad_kv", "& (keys < vec4u(span.y))", ""),
     ("embedding", "id - params.first_row >= params.rows", "false"),
-    ("cross_entropy", "i == goal", "i == 0u"),
+    ("cross_entropy", "== vec4u(goal)", "== vec4u(0u)"),
     ("rms_norm", " + params.eps", ""),
     ("rms_norm", "params.offset + w[i]", "w[i]"),
     ("rms_norm_grad", "params.offset + w[i]", "w[i]"),

@@ -127,6 +127,11 @@ impl Args {
         })
     }
 
+    /// Whether products take factors in 16 bits.
+    fn is_half(&self) -> bool {
+        self.mixed_precision == MixedPrecision::Fp16
+    }
+
     /// A step with this in it that trains.
     fn case(&self, config: ModelConfig, spec: Spec) -> StepCase {
         StepCase {
@@ -135,7 +140,7 @@ impl Args {
             weights: self.weights.map(Into::into),
             recompute: self.gradient_checkpointing,
             activations: self.activations,
-            half: self.mixed_precision == MixedPrecision::Fp16,
+            half: self.is_half(),
             rows: self.batch_size,
             seq: self.seq_len,
             update: true,

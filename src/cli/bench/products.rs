@@ -28,7 +28,7 @@ pub fn run(args: &Args, device: &Device) -> Result<Report> {
     for (layer, outputs, inputs) in layers {
         for (product, name) in [(Product::Forward, "x W^T"), (Product::InputGradient, "g W"), (Product::WeightGradient, "g^T x")] {
             let format = if product == Product::WeightGradient { Format::F32 } else { format };
-            let case = ProductCase { product, tokens, inputs, outputs, format };
+            let case = ProductCase { product, tokens, inputs, outputs, format, half: args.is_half() };
             let ran = case.measure(device, time)?;
             peak = peak.max(case.flops() / ran.seconds);
             measured.push((layer.clone(), name, case, ran));

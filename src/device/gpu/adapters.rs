@@ -92,7 +92,11 @@ impl AdapterReport {
             subgroup_sizes,
             cooperative_matrix: features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
             timestamps: features.contains(Features::TIMESTAMP_QUERY),
-            matrices: features.contains(MATRICES) && subgroup_sizes == [32; 2] && workgroup_bytes >= 32 << 10 && multiplies_halves(adapter),
+            matrices: features.contains(MATRICES)
+                && subgroup_sizes == [32; 2]
+                && workgroup_bytes >= 48 << 10
+                && limits.max_compute_invocations_per_workgroup >= 512
+                && multiplies_halves(adapter),
         }
     }
 }
@@ -169,7 +173,8 @@ impl Gpu {
 
     pub(in crate::device) fn plan_limits(&self) -> Limits {
         let limits = self.device.limits();
-        Limits { max_binding_bytes: limits.max_storage_buffer_binding_size, max_buffer_bytes: limits.max_buffer_size }
+        let bytes = limits.max_storage_buffer_binding_size;
+        Limits { max_binding_bytes: bytes, max_buffer_bytes: limits.max_buffer_size, ..Limits::NONE }.with_free(self.report.free_bytes)
     }
 
     /// Whether it is still whole: nothing more can be done with a device that was lost or that refused something.
