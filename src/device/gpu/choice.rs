@@ -32,6 +32,7 @@ impl Gpu {
 
     /// The operations of a plan by the kernels that this device runs them with.
     pub(super) async fn chosen(&self, plan: &Plan) -> Result<Vec<Op>> {
+        self.compile_candidates(plan).await;
         let mut chosen = Vec::with_capacity(plan.ops.len());
         for op in &plan.ops {
             let others = if plan.exact { Vec::new() } else { (op.kernel.others)(op) };
@@ -41,18 +42,50 @@ impl Gpu {
         Ok(chosen)
     }
 
+    /// Compiles, in parallel, what is going to be measured one after the other. What is refused is told when its turn comes.
+    async fn compile_candidates(&self, plan: &Plan) {
+        if plan.exact || !self.measures() {
+            return;
+        }
+        let mut wanted: HashMap<String, Vec<Op>> = HashMap::new();
+        for op in plan.ops.iter().filter(|op| !(op.kernel.others)(op).is_empty()) {
+            let like = (op.kernel.like)(op);
+            let class = class(&like);
+            if self.choices.get(self, &class).is_none() {
+                wanted.entry(class).or_insert_with(|| self.candidates(&like));
+            }
+        }
+        let (experimental, plain): (Vec<Op>, Vec<Op>) = wanted.into_values().flatten().partition(|op| op.kernel.needs == Needs::Matrices);
+        let _ = self.pipelines.for_ops(self, plain.iter()).await;
+        if !experimental.is_empty() && remembered::begin_trial(self) {
+            let _ = self.pipelines.for_ops(self, experimental.iter()).await;
+            remembered::end_trial(self);
+        }
+    }
+
+    /// Whether it is worth while to measure which kernel is the fastest: a program that plays a GPU takes seconds for it, and a browser
+    /// would keep a person waiting at each visit.
+    fn measures(&self) -> bool {
+        !self.report().is_software() && !cfg!(target_arch = "wasm32")
+    }
+
+    /// An operation by every kernel that can do it here.
+    fn candidates(&self, op: &Op) -> Vec<Op> {
+        let others = (op.kernel.others)(op).into_iter().filter(|o| self.offers(o.kernel.needs));
+        std::iter::once(op.clone()).chain(others).collect()
+    }
+
     async fn choose(&self, op: &Op, others: Vec<Op>) -> Result<Op> {
-        // A program that plays a GPU takes seconds to measure; what was made for processors wins there.
+        // What was made for processors wins there.
         if self.report().is_software() {
             let special = others.into_iter().find(|o| o.kernel.needs != Needs::Nothing);
             return Ok(special.unwrap_or_else(|| op.clone()));
         }
-        // A browser would keep a person waiting for it at each visit.
-        if cfg!(target_arch = "wasm32") {
+        if !self.measures() {
             return Ok(op.clone());
         }
         let like = (op.kernel.like)(op);
-        let class = format!("{} {:?} {:?} {:?}", op.kernel.name, like.constants, like.grid, like.params);
+        let class = class(&like);
         let name = match self.choices.get(self, &class) {
             Some(name) => name,
             None => {
@@ -70,8 +103,7 @@ impl Gpu {
     /// Measures an operation by every kernel that can do it.
     async fn fastest(&self, op: &Op) -> Result<&'static Kernel> {
         let mut best = (f64::INFINITY, op.kernel);
-        let others = (op.kernel.others)(op).into_iter().filter(|o| self.offers(o.kernel.needs));
-        for candidate in std::iter::once(op.clone()).chain(others) {
+        for candidate in self.candidates(op) {
             let kernel = candidate.kernel;
             // What is experimental has to give the same first; a shader that is refused is no reason to stop.
             if kernel.needs == Needs::Matrices && !self.trusts(op, &candidate).await {
@@ -94,6 +126,11 @@ impl Gpu {
         remembered::end_trial(self);
         agrees
     }
+}
+
+/// What operations have in common for which the same kernel is the fastest.
+fn class(like: &Op) -> String {
+    format!("{} {:?} {:?} {:?}", like.kernel.name, like.constants, like.grid, like.params)
 }
 
 impl Choices {
