@@ -6,6 +6,7 @@ use super::opened::OpenModel;
 use super::settings::Settings;
 use crate::data::DataFiles;
 use crate::data::preview::Preview;
+use crate::device::plan::Limits;
 use crate::device::{Device, human_bytes};
 use crate::error::Error;
 use crate::model::weights::Site;
@@ -138,6 +139,8 @@ pub struct MachineDevice {
     pub name: String,
     /// Memory that is free on it, where the system tells.
     pub free: Option<u64>,
+    /// See [`crate::device::plan::Limits::piece_bytes`].
+    pub piece: u64,
 }
 
 /// What this machine has.
@@ -161,6 +164,7 @@ impl Machine {
             request: r.index.to_string(),
             name: format!("{} ({})", r.name, r.kind),
             free: r.free_bytes,
+            piece: r.piece_bytes(),
         });
         Self::of(gpus, chosen, why)
     }
@@ -168,7 +172,12 @@ impl Machine {
     /// A machine with these GPUs beside its processor.
     pub fn of(gpus: impl Iterator<Item = MachineDevice>, chosen: Option<usize>, why: String) -> Self {
         let mut devices: Vec<MachineDevice> = gpus.collect();
-        devices.push(MachineDevice { request: "cpu".into(), name: Device::Cpu.name(), free: available_memory() });
+        devices.push(MachineDevice {
+            request: "cpu".into(),
+            name: Device::Cpu.name(),
+            free: available_memory(),
+            piece: Limits::NONE.piece_bytes,
+        });
         let auto = chosen.unwrap_or(devices.len() - 1);
         Self { devices, auto, why }
     }

@@ -73,9 +73,15 @@ impl Limits {
     /// No limit: the CPU executor.
     pub const NONE: Limits = Limits { max_binding_bytes: u64::MAX, max_buffer_bytes: u64::MAX, piece_bytes: LEAST_PIECE };
 
-    /// The same for a GPU that has so much memory free: a 64th of it at a time, since few rows keep few of its units busy.
-    pub fn with_free(self, free: Option<u64>) -> Self {
-        Self { piece_bytes: (free.unwrap_or(0) / 64).clamp(LEAST_PIECE, LARGEST_PIECE).next_power_of_two(), ..self }
+    /// What a device with so much memory takes at a time: a 64th of it, since few rows keep few of a GPU's units busy. It goes by all of
+    /// its memory, not by what is free, so that a run that goes on computes as it did.
+    pub fn piece_of(memory: u64) -> u64 {
+        1 << (memory / 64).clamp(LEAST_PIECE, LARGEST_PIECE).ilog2()
+    }
+
+    /// The same where a run may take so much memory and no more.
+    pub fn within(self, memory: Option<u64>) -> Self {
+        Self { piece_bytes: self.piece_bytes.min(memory.map_or(u64::MAX, Self::piece_of)), ..self }
     }
 
     /// Words that one buffer may have so that it can be bound whole.
@@ -273,6 +279,17 @@ pub fn estimate<'a>(layout: &Layout, plans: impl IntoIterator<Item = &'a Plan>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_grow_with_a_devices_memory() {
+        let gib = |n: u64| n << 30;
+        assert_eq!(
+            [0, gib(4), gib(8), gib(12), gib(24), gib(80)].map(Limits::piece_of).map(|bytes| bytes >> 20),
+            [64, 64, 128, 128, 256, 512]
+        );
+        let large = Limits { piece_bytes: 512 << 20, ..Limits::NONE };
+        assert_eq!([None, Some(gib(8)), Some(1)].map(|memory| large.within(memory).piece_bytes >> 20), [512, 128, 64]);
+    }
 
     static COPY: Kernel = Kernel { name: "copy", source: &[], bindings: &[Access::Read, Access::Write], run: |_| {}, ..Kernel::PLAIN };
 

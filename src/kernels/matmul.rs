@@ -345,3 +345,45 @@ fn like(op: &Op) -> Op {
     }
     like
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn product(layout: crate::kernels::cases::Product, [m, n, k]: [usize; 3], first: usize) -> Op {
+        let view = |index: usize, len: usize| View { buffer: BufferId::Transient(index), offset: 0, len };
+        let (a, b) = layout.matrices(view(0, m * k + first), view(1, n * k), m, n, k);
+        MatMul::new(m, n, k, a.at(first), b, Matrix::rows(view(5, m * n), n)).op()
+    }
+
+    /// By whether they are read by four words, and then whether A and B lie along k.
+    fn lies(op: &Op) -> Option<[bool; 2]> {
+        in_quads(op, &params_of(op))
+    }
+
+    #[test]
+    fn factors_are_read_by_four_where_they_lie_so() {
+        use crate::kernels::cases::Product::{Forward, InputGradient, WeightGradient};
+        assert_eq!(lies(&product(Forward, [3, 5, 16], 0)), Some([true, true]));
+        assert_eq!(lies(&product(InputGradient, [3, 8, 16], 0)), Some([true, false]));
+        assert_eq!(lies(&product(WeightGradient, [16, 8, 3], 0)), Some([false, false]));
+        // What lies side by side is no multiple of eight, or does not begin at one.
+        assert_eq!(lies(&product(Forward, [8, 8, 12], 0)), None);
+        assert_eq!(lies(&product(InputGradient, [8, 12, 8], 0)), None);
+        assert_eq!(lies(&product(WeightGradient, [12, 8, 8], 0)), None);
+        assert_eq!(lies(&product(Forward, [8, 8, 16], 4)), None);
+    }
+
+    #[test]
+    fn what_is_measured_lies_as_what_it_stands_for() {
+        for layout in crate::kernels::cases::Product::ALL {
+            for (sizes, first) in [([512, 576, 1536], 0), ([513, 577, 1537], 0), ([4096, 8192, 2048], 0), ([512, 576, 1536], 1)] {
+                let op = product(layout, sizes, first);
+                assert_eq!(lies(&like(&op)), lies(&op), "{layout:?} {sizes:?} {first}");
+                let names = |op: &Op| others(op).iter().map(|o| o.kernel.name).collect::<Vec<_>>();
+                assert_eq!(names(&like(&op)), names(&op));
+                assert!(like(&op).flops <= 4 * WORK_TO_MEASURE as u64);
+            }
+        }
+    }
+}

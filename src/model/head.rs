@@ -19,16 +19,16 @@ const TILE_ROWS: usize = 128;
 /// Most rows of a chunk, for each 64 MiB that it may have: more would leave a processor's caches.
 const MOST_ROWS: usize = 512;
 
-impl Graph<'_> {
-    /// Rows of the loss head that are computed together. Few make a product's panels again and again on the CPU, and keep few of a GPU's
-    /// units busy.
-    fn chunk_rows(&self) -> usize {
-        let most = MOST_ROWS * (self.piece / (16 << 20)).max(1);
-        let rows = (self.piece / self.weights.head().rows).clamp(CHUNK_ROWS, most);
-        let multiple = if rows < MOST_ROWS { CHUNK_ROWS } else { TILE_ROWS };
-        (rows / multiple * multiple).min(self.rows * self.seq)
-    }
+/// Rows of the loss head that are computed together, where so many logits may be held. Few make a product's panels again and again on
+/// the CPU, and keep few of a GPU's units busy.
+fn chunk_rows(piece: usize, vocab_size: usize) -> usize {
+    let most = MOST_ROWS * (piece / (16 << 20)).max(1);
+    let rows = (piece / vocab_size).clamp(CHUNK_ROWS, most);
+    let multiple = if rows < MOST_ROWS { CHUNK_ROWS } else { TILE_ROWS };
+    rows / multiple * multiple
+}
 
+impl Graph<'_> {
     /// Lays out loss and, with `gradient`, its gradient in `x` [tokens, hidden], the last layer's output; returns that.
     pub fn loss(&self, plan: &mut PlanBuilder, x: View, gradient: bool) -> Option<View> {
         let tokens = self.rows * self.seq;
@@ -46,7 +46,7 @@ impl Graph<'_> {
             None => Gradient::OfMean,
             Some(scale) => Gradient::OfSum(scale),
         };
-        let rows = self.chunk_rows();
+        let rows = chunk_rows(self.piece, self.weights.head().rows).min(tokens);
         for first in (0..tokens).step_by(rows) {
             let here = rows.min(tokens - first);
             plan.only_above(Some(first as u32));
@@ -107,5 +107,26 @@ impl Graph<'_> {
         let h = plan.workspace("last normed", rows * hidden);
         plan.push(self.normed(&self.weights.norm, gathered, None, h, rows));
         self.logits(plan, h, logits, rows);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_fit_what_they_may_take() {
+        let mib = |n: usize| n << 18;
+        for (piece, vocab_size, rows) in [
+            (64, 2048, 512),
+            (64, 49_152, 320),
+            (64, 128_256, 128),
+            (64, 1 << 20, 64),
+            (512, 2048, 4096),
+            (512, 128_256, 1024),
+            (128, 49_152, 640),
+        ] {
+            assert_eq!(chunk_rows(mib(piece), vocab_size), rows, "{piece} MiB, {vocab_size}");
+        }
     }
 }

@@ -59,6 +59,7 @@ impl Estimate {
         let lengths = if run.packing && !lengths.is_empty() { &packed[..] } else { lengths };
         let mut shape = resolve::shape(run, crate::data::buckets(lengths, run.batch_size, run.seq_len, rows::BUCKETS), writes);
         let room = Room::of(run, available);
+        let limits = limits.within(run.memory.as_ref().map(|memory| memory.bytes()));
         let memory = resolve::program(run, config, &formats, &spec, &mut shape, limits, room)?.0.estimate();
         let smaller = match room {
             Some(room) if memory.total() > room.bytes => {

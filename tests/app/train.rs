@@ -249,7 +249,12 @@ fn a_run_has_its_picture() {
             app.state_mut().shared.commands.push(Command::Start);
             wait(&mut app, "the end", |app| app.shared.live.outcome.is_some());
         }
-        let cpu = diablo::app::shared::MachineDevice { request: "cpu".into(), name: "CPU (8 threads)".into(), free: Some(16 << 30) };
+        let cpu = diablo::app::shared::MachineDevice {
+            request: "cpu".into(),
+            name: "CPU (8 threads)".into(),
+            free: Some(16 << 30),
+            piece: 64 << 20,
+        };
         let machine = diablo::app::shared::Machine { devices: vec![cpu], auto: 0, why: String::new() };
         let shared = &mut app.state_mut().shared;
         shared.machine.value = Some(machine);

@@ -27,6 +27,7 @@ struct Asked {
     model: Arc<super::opened::OpenModel>,
     rows: Option<Arc<Preview>>,
     free: Option<u64>,
+    limits: Limits,
 }
 
 impl Asked {
@@ -36,7 +37,11 @@ impl Asked {
             (None, None) => true,
             _ => false,
         };
-        same_rows && Arc::ptr_eq(&self.model, &other.model) && self.free == other.free && self.run == other.run
+        same_rows
+            && Arc::ptr_eq(&self.model, &other.model)
+            && self.free == other.free
+            && self.limits.piece_bytes == other.limits.piece_bytes
+            && self.run == other.run
     }
 }
 
@@ -86,8 +91,10 @@ impl MethodPage {
     fn keep_estimate(&mut self, ui: &Ui, shared: &Shared) {
         self.estimate.poll();
         let Some(model) = shared.model.value.clone() else { return };
-        let free = shared.machine.value.as_ref().and_then(|m| m.device(&shared.run.device)).and_then(|d| d.free);
-        let asked = Asked { run: shared.run.clone(), model, rows: shared.rows.value.clone(), free };
+        let device = shared.machine.value.as_ref().and_then(|m| m.device(&shared.run.device));
+        let free = device.and_then(|d| d.free);
+        let limits = Limits { piece_bytes: device.map_or(Limits::NONE.piece_bytes, |d| d.piece), ..Limits::NONE };
+        let asked = Asked { run: shared.run.clone(), model, rows: shared.rows.value.clone(), free, limits };
         if self.estimate.is_running() || self.asked.as_ref().is_some_and(|a| a.same(&asked)) {
             return;
         }
@@ -98,7 +105,7 @@ impl MethodPage {
                 lengths.retain(|length| *length <= asked.run.seq_len);
             }
             let writes = asked.model.writes(&asked.run);
-            Estimate::new(&asked.run, &asked.model.source, &lengths, writes, Limits::NONE, asked.free)
+            Estimate::new(&asked.run, &asked.model.source, &lengths, writes, asked.limits, asked.free)
         });
     }
 

@@ -4,6 +4,7 @@ use super::Ask;
 use crate::app::jobs::Job;
 use crate::app::shared::{Machine, MachineDevice};
 use crate::demo::Files;
+use crate::device::plan::Limits;
 use crate::error::{Error, Result};
 use crate::web::outside::{self, Topic};
 use crate::web::protocol::{Command, Message};
@@ -36,6 +37,7 @@ pub fn machine(ctx: &egui::Context) -> Job<Machine> {
                     request: i.to_string(),
                     name: format!("{} ({})", text(a, "name"), text(a, "kind")),
                     free: None,
+                    piece: Limits::NONE.piece_bytes,
                 });
                 return Ok(Machine::of(gpus, chosen, why));
             }

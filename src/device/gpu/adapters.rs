@@ -26,6 +26,8 @@ pub struct AdapterReport {
     pub max_binding_bytes: u64,
     /// Largest buffer in bytes.
     pub max_buffer_bytes: u64,
+    /// Bytes of its own memory, where the driver tells.
+    pub memory_bytes: Option<u64>,
     /// Bytes of its own memory that were free when it was listed, where the driver tells.
     pub free_bytes: Option<u64>,
     /// Workgroup memory in bytes.
@@ -65,6 +67,11 @@ impl AdapterReport {
         Some(format!("{} offers {has} {what}, and {needed} are needed", self.name))
     }
 
+    /// See [`Limits::piece_bytes`].
+    pub fn piece_bytes(&self) -> u64 {
+        Limits::piece_of(self.memory_bytes.filter(|_| !self.is_software()).unwrap_or(0))
+    }
+
     /// Whether the processor does this adapter's work.
     pub fn is_software(&self) -> bool {
         self.kind == kind(DeviceType::Cpu)
@@ -72,6 +79,7 @@ impl AdapterReport {
 
     fn new(index: usize, adapter: &wgpu::Adapter) -> Self {
         let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+        let [memory_bytes, free_bytes] = super::memory::of_adapter(adapter);
         let (subgroup_sizes, workgroup_bytes) =
             ([info.subgroup_min_size, info.subgroup_max_size], limits.max_compute_workgroup_storage_size);
         Self {
@@ -83,7 +91,8 @@ impl AdapterReport {
             driver: [info.driver, info.driver_info].join(" ").trim().to_string(),
             max_binding_bytes: limits.max_storage_buffer_binding_size,
             max_buffer_bytes: limits.max_buffer_size,
-            free_bytes: super::memory::of_adapter(adapter),
+            memory_bytes,
+            free_bytes,
             workgroup_bytes,
             workgroup_invocations: limits.max_compute_invocations_per_workgroup,
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
@@ -173,8 +182,11 @@ impl Gpu {
 
     pub(in crate::device) fn plan_limits(&self) -> Limits {
         let limits = self.device.limits();
-        let bytes = limits.max_storage_buffer_binding_size;
-        Limits { max_binding_bytes: bytes, max_buffer_bytes: limits.max_buffer_size, ..Limits::NONE }.with_free(self.report.free_bytes)
+        Limits {
+            max_binding_bytes: limits.max_storage_buffer_binding_size,
+            max_buffer_bytes: limits.max_buffer_size,
+            piece_bytes: self.report.piece_bytes(),
+        }
     }
 
     /// Whether it is still whole: nothing more can be done with a device that was lost or that refused something.
@@ -397,6 +409,7 @@ mod tests {
             driver: String::new(),
             max_binding_bytes: 128 << 20,
             max_buffer_bytes: 256 << 20,
+            memory_bytes: None,
             free_bytes: None,
             workgroup_bytes: 16 << 10,
             workgroup_invocations: 256,

@@ -2,17 +2,27 @@
 
 use super::adapters::Gpu;
 
-/// Bytes that may still be taken of an adapter's own memory.
+/// Bytes of an adapter's own memory: how many there are, and how many of them may still be taken.
 #[cfg(any(target_os = "linux", target_os = "windows"))]
-pub(super) fn of_adapter(adapter: &wgpu::Adapter) -> Option<u64> {
+pub(super) fn of_adapter(adapter: &wgpu::Adapter) -> [Option<u64>; 2] {
     // SAFETY: it is looked at, not destroyed.
-    let adapter = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
-    free(adapter.shared_instance().raw_instance(), adapter.raw_physical_device())
+    let Some(adapter) = (unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }) else { return [None; 2] };
+    let (instance, device) = (adapter.shared_instance().raw_instance(), adapter.raw_physical_device());
+    // SAFETY: instance and device are wgpu's, which are open.
+    let heaps = unsafe { instance.get_physical_device_memory_properties(device) };
+    [own(&heaps).map(|heap| heaps.memory_heaps[heap].size), free(instance, device)]
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "windows")))]
-pub(super) fn of_adapter(_: &wgpu::Adapter) -> Option<u64> {
-    None
+pub(super) fn of_adapter(_: &wgpu::Adapter) -> [Option<u64>; 2] {
+    [None; 2]
+}
+
+/// The largest heap of the device's own.
+#[cfg(any(target_os = "linux", target_os = "windows"))]
+fn own(heaps: &ash::vk::PhysicalDeviceMemoryProperties) -> Option<usize> {
+    let own = |i: &usize| heaps.memory_heaps[*i].flags.contains(ash::vk::MemoryHeapFlags::DEVICE_LOCAL);
+    (0..heaps.memory_heap_count as usize).filter(own).max_by_key(|i| heaps.memory_heaps[*i].size)
 }
 
 impl Gpu {
@@ -43,9 +53,7 @@ fn free(instance: &ash::Instance, device: ash::vk::PhysicalDevice) -> Option<u64
     let mut properties = vk::PhysicalDeviceMemoryProperties2::default().push_next(&mut budget);
     // SAFETY: as above.
     unsafe { instance.get_physical_device_memory_properties2(device, &mut properties) };
-    let heaps = properties.memory_properties;
-    let own = (0..heaps.memory_heap_count as usize).filter(|i| heaps.memory_heaps[*i].flags.contains(vk::MemoryHeapFlags::DEVICE_LOCAL));
-    let largest = own.max_by_key(|i| heaps.memory_heaps[*i].size)?;
+    let largest = own(&properties.memory_properties)?;
     // A driver that fills nothing in tells nothing.
     (budget.heap_budget[largest] > 0).then(|| budget.heap_budget[largest].saturating_sub(budget.heap_usage[largest]))
 }
@@ -66,5 +74,6 @@ mod tests {
         };
         assert!(free > 0 && free < 1 << 50, "{free}");
         assert!(gpu.report().free_bytes.is_some());
+        assert!(gpu.report().memory_bytes.is_some_and(|bytes| bytes >= gpu.report().free_bytes.unwrap_or(0)));
     }
 }

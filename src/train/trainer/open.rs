@@ -119,7 +119,7 @@ impl Trainer {
         let writes = writer.as_ref().map_or(0, Writer::capacity);
         let mut shape = resolve::shape(&run, crate::data::buckets(&longest, run.batch_size, run.seq_len, rows::BUCKETS), writes);
         let formats = source.formats_in(run.weights.map(Into::into))?;
-        let limits = device.limits();
+        let limits = device.limits().within(run.memory.as_ref().map(|memory| memory.bytes()));
         let room = Room::of(&run, resolve::free_on(&device).map(|free| if device.is_cpu() { free / here.count as u64 } else { free }));
         let (mut program, chosen) = resolve::program(&run, &source.config, &formats, &spec, &mut shape, limits, room)?;
         match resolve::check_fit(&program, room, &source.config, &formats, &spec, &shape, limits, Some(&run)) {
