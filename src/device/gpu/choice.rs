@@ -226,7 +226,9 @@ mod tests {
         assert_eq!(like(100, 576, 1500), like(128, 1000, 1024 + 1));
         assert_ne!(like(100, 576, 1500), like(100, 576, 1000));
         // What is larger than is measured counts as that.
-        assert_eq!(like(5000, 9000, 9000), like(1024, 2048, 2048));
+        assert_eq!(like(5000, 9000, 9000), like(4096, 4096, 4096));
+        // Whether it can be read by four words.
+        assert_ne!(like(100, 576, 1500), like(100, 576, 1504));
     }
 
     /// In a cache folder of its own, so in a process of its own: see the next test.

@@ -132,10 +132,10 @@ mod tests {
         for format in Format::ALL {
             let op = product(format);
             let agrees = |other: &Op| pollster::block_on(gpu.agrees(&op, other)).expect("it runs");
-            let wide = (op.kernel.others)(&op).into_iter().find(|o| o.kernel.name == "matmul_wide").expect("another kernel");
-            assert!(agrees(&wide), "{format:?}");
+            let narrow = (op.kernel.others)(&op).into_iter().find(|o| o.kernel.name == "matmul_narrow").expect("another kernel");
+            assert!(agrees(&narrow), "{format:?}");
             // alpha stands behind 15 words: twice the result.
-            let mut twice = wide.clone();
+            let mut twice = narrow.clone();
             assert_eq!(f32::from_bits(twice.params[15]), 1.0);
             twice.params[15] = 2f32.to_bits();
             assert!(!agrees(&twice), "{format:?}");

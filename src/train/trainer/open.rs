@@ -3,13 +3,13 @@
 use super::among::{self, Among};
 use super::{Flow, Output, Trainer};
 use crate::data::{Dataset, Order};
-use crate::device::Device;
+use crate::device::{Device, Needs};
 use crate::error::Result;
 use crate::model::Source;
 use crate::ranks::{Alone, Ranks};
 use crate::train::blocks::Blocks;
 use crate::train::checkpoint::{CheckpointState, TensorLayout};
-use crate::train::config::RunConfig;
+use crate::train::config::{MixedPrecision, RunConfig};
 use crate::train::event::Event;
 use crate::train::program::Program;
 use crate::train::resolve::{self, Room};
@@ -19,6 +19,9 @@ use crate::train::writer::Writer;
 use crate::train::{names, rows, state};
 use std::collections::{BTreeMap, VecDeque};
 use web_time::Instant;
+
+/// What a run in 32 bits leaves unused.
+const MATRIX_UNITS: &str = "the device has matrix units: --mixed-precision fp16 computes products by them, in 16 bits";
 
 impl Trainer {
     /// Opens model and data, lays the run out, loads it onto the device and, with `resume`, puts the newest checkpoint back.
@@ -131,6 +134,10 @@ impl Trainer {
         }
         if let Some(text) = chosen {
             events(Event::Note { text });
+        }
+
+        if device.offers(Needs::Matrices) && !device.is_cpu() && run.mixed_precision == MixedPrecision::No {
+            events(Event::Note { text: MATRIX_UNITS.into() });
         }
 
         let total = run.total_steps(data.len() as u64);
