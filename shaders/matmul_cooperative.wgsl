@@ -109,8 +109,9 @@ fn main(
     }
     let row = row0 + own_row;
     let col = col0 + own_col;
-    // A whole tile that nothing is added to but numbers that lie as it does.
-    if (row0 + TILE <= params.m) & (col0 + TILE <= params.n) & ((params.flags & ADD_BIAS) == 0u) {
+    // A whole tile that nothing is added to but numbers that lie as it does, at multiples of four numbers: matrices of f32 have to.
+    let placed = ((params.c_offset | params.c_row | params.c_batch) & 3u) == 0u;
+    if (row0 + TILE <= params.m) & (col0 + TILE <= params.n) & ((params.flags & ADD_BIAS) == 0u) & placed {
         // By names, since naga 30 forgets to compute what a store of a matrix is told in place.
         let first = params.c_offset + batch * params.c_batch + row * params.c_row + col;
         let stride = params.c_row;

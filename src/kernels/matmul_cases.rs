@@ -80,9 +80,15 @@ pub(super) fn matmuls(cases: &mut Vec<Case>) {
 
 /// Factors rounded to f16: beyond its range, and below its normal numbers, too.
 fn matmuls_in_half(cases: &mut Vec<Case>) {
-    for ([m, n, k], scale) in
-        [([1, 1, 1], 1.0), ([7, 65, 63], 1.0), ([65, 127, 64], 1e-5), ([130, 129, 33], 3e-8), ([127, 130, 17], 2e5), ([136, 264, 72], 1.0)]
-    {
+    for ([m, n, k], scale) in [
+        ([1, 1, 1], 1.0),
+        ([7, 65, 63], 1.0),
+        ([65, 127, 64], 1e-5),
+        ([130, 129, 33], 3e-8),
+        ([127, 130, 17], 2e5),
+        ([136, 264, 72], 1.0),
+        ([136, 265, 72], 1.0),
+    ] {
         for layout in Product::ALL {
             for format in Format::ALL {
                 let mut b = CaseBuilder::new((m * 31 + n * 7 + k) as u32);

@@ -59,7 +59,7 @@ impl Gpu {
         let _ = self.pipelines.for_ops(self, plain.iter()).await;
         if !experimental.is_empty() && remembered::begin_trial(self) {
             let _ = self.pipelines.for_ops(self, experimental.iter()).await;
-            remembered::end_trial(self);
+            self.end_trial();
         }
     }
 
@@ -92,39 +92,59 @@ impl Gpu {
                 let best = self.fastest(&like).await;
                 self.check()?;
                 // Where there was no memory to measure in, the plain one runs, and nothing is remembered.
-                let Ok(best) = best else { return Ok(op.clone()) };
-                self.choices.set(self, class, best.name);
+                let Ok((best, all)) = best else { return Ok(op.clone()) };
+                self.choices.set(self, class, best.name, all);
                 best.name.to_owned()
             }
         };
         Ok(others.into_iter().find(|o| o.kernel.name == name).unwrap_or_else(|| op.clone()))
     }
 
-    /// Measures an operation by every kernel that can do it.
-    async fn fastest(&self, op: &Op) -> Result<&'static Kernel> {
-        let mut best = (f64::INFINITY, op.kernel);
+    /// Measures an operation by every kernel that can do it; the fastest, and whether all of them were tried.
+    async fn fastest(&self, op: &Op) -> Result<(&'static Kernel, bool)> {
+        let (mut best, mut all, mut refused) = ((f64::INFINITY, op.kernel), true, None);
         for candidate in self.candidates(op) {
             let kernel = candidate.kernel;
-            // What is experimental has to give the same first; a shader that is refused is no reason to stop.
-            if kernel.needs == Needs::Matrices && !self.trusts(op, &candidate).await {
-                continue;
+            // What is experimental has to give the same first.
+            if kernel.needs == Needs::Matrices {
+                let trusted = self.trusts(op, &candidate).await;
+                all &= trusted.is_some();
+                if trusted != Some(true) {
+                    continue;
+                }
             }
-            let seconds = self.measured(candidate).await?;
-            if seconds < best.0 {
-                best = (seconds, kernel);
+            // A shader that is refused is no reason to stop.
+            match self.measured(candidate).await {
+                Ok(seconds) if seconds < best.0 => best = (seconds, kernel),
+                Ok(_) => {}
+                Err(error) => {
+                    self.check()?;
+                    refused = Some(error);
+                }
             }
         }
-        Ok(best.1)
+        match refused {
+            Some(error) if best.0.is_infinite() => Err(error),
+            _ => Ok((best.1, all)),
+        }
     }
 
-    /// Whether an experimental kernel gives the same. A driver may fall over it and take the program along: then it is not tried again.
-    async fn trusts(&self, op: &Op, candidate: &Op) -> bool {
+    /// Whether an experimental kernel gives the same; none where it is not tried. A driver may fall over it and take the program along:
+    /// after the second time it is not tried again.
+    async fn trusts(&self, op: &Op, candidate: &Op) -> Option<bool> {
         if !remembered::begin_trial(self) {
-            return false;
+            return None;
         }
         let agrees = self.agrees(op, candidate).await.unwrap_or(false);
-        remembered::end_trial(self);
-        agrees
+        self.end_trial();
+        Some(agrees)
+    }
+
+    /// A device that was lost in a trial did not end it.
+    fn end_trial(&self) {
+        if self.check().is_ok() {
+            remembered::end_trial(self);
+        }
     }
 }
 
@@ -139,11 +159,17 @@ impl Choices {
         made.get_or_insert_with(|| remembered::read(gpu)).get(class).cloned()
     }
 
-    fn set(&self, gpu: &Gpu, class: String, kernel: &str) {
+    /// For this process, and with `keep` for later ones.
+    fn set(&self, gpu: &Gpu, class: String, kernel: &str, keep: bool) {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let made = made.get_or_insert_default();
+        if keep {
+            // What was not to be kept stays out of the file.
+            let mut kept = remembered::read(gpu);
+            kept.insert(class.clone(), kernel.to_owned());
+            remembered::write(gpu, &kept);
+        }
         made.insert(class, kernel.to_owned());
-        remembered::write(gpu, made);
     }
 }
 
@@ -155,22 +181,23 @@ mod remembered {
     use std::collections::HashMap;
 
     const KERNELS: &str = "kernels";
-    /// Says how the last trial of matrix units ended.
-    const TRIAL: &str = "matrices";
-    const BEGUN: &[u8] = b"begun";
-    const ENDED: &[u8] = b"ended";
+    /// How many trials of matrix units did not end since the last one that did.
+    const TRIALS: &str = "matrices";
+    /// The first may have been a person who did not wait, or another process that is still at it.
+    const MOST_UNENDED: u8 = 2;
 
-    /// Whether a trial may begin, which is written down: none may where the last one did not end.
+    /// Whether a trial may begin, which is written down: none may where the last two did not end.
     pub fn begin_trial(gpu: &Gpu) -> bool {
-        let may = kept::read(gpu, TRIAL).as_deref() != Some(BEGUN);
+        let unended = kept::read(gpu, TRIALS).and_then(|bytes| bytes.first().copied()).unwrap_or(0);
+        let may = unended < MOST_UNENDED;
         if may {
-            kept::write(gpu, TRIAL, BEGUN);
+            kept::write(gpu, TRIALS, &[unended + 1]);
         }
         may
     }
 
     pub fn end_trial(gpu: &Gpu) {
-        kept::write(gpu, TRIAL, ENDED);
+        kept::write(gpu, TRIALS, &[0]);
     }
 
     pub fn read(gpu: &Gpu) -> HashMap<String, String> {
@@ -240,10 +267,12 @@ mod tests {
         let Ok(Device::Gpu(gpu)) = Device::open("gpu") else { return };
         let op = (product(64, 64, 64).kernel.like)(&product(64, 64, 64));
         let trusts = || pollster::block_on(gpu.trusts(&op, &op));
-        assert!(trusts() && trusts(), "the same kernel gives the same");
+        assert_eq!([trusts(), trusts()], [Some(true); 2], "the same kernel gives the same");
         // As a process that was killed in it leaves it.
         assert!(remembered::begin_trial(&gpu));
-        assert!(!trusts() && !trusts(), "it killed the program before");
+        assert_eq!(trusts(), Some(true), "it may have been somebody who did not wait");
+        assert!(remembered::begin_trial(&gpu) && remembered::begin_trial(&gpu));
+        assert_eq!([trusts(), trusts()], [None; 2], "it killed the program twice");
     }
 
     #[cfg(target_os = "linux")]
@@ -266,7 +295,8 @@ mod tests {
         let op = (product(64, 64, 64).kernel.like)(&product(64, 64, 64));
         let seconds = pollster::block_on(gpu.measured(op.clone())).expect("it runs");
         assert!(seconds > 0.0 && seconds < 10.0, "{seconds}");
-        let best = pollster::block_on(gpu.fastest(&op)).expect("it runs");
+        let (best, all) = pollster::block_on(gpu.fastest(&op)).expect("it runs");
+        assert!(all, "there are no matrix units to be afraid of");
         let known: Vec<&str> = (op.kernel.others)(&op).iter().map(|o| o.kernel.name).chain([op.kernel.name]).collect();
         assert!(known.contains(&best.name), "{}", best.name);
         // What is known is not measured again.

@@ -41,9 +41,16 @@ impl Pipelines {
             let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
             wanted.iter().filter(|(k, _)| !made.contains_key(*k)).collect()
         };
-        let fresh = compile_all(gpu, missing).await?;
+        let fresh = compile_all(gpu, missing).await;
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.extend(fresh);
+        let mut refused = Ok(());
+        for (key, compiled) in fresh {
+            match compiled {
+                Ok(compiled) => drop(made.insert(key, Arc::new(compiled))),
+                Err(error) => refused = Err(error),
+            }
+        }
+        refused?;
         Ok(wanted.into_keys().map(|k| (k.clone(), made[&k].clone())).collect())
     }
 
@@ -60,19 +67,19 @@ impl Pipelines {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-async fn compile_all(gpu: &Gpu, wanted: Vec<(&Key, &&'static Kernel)>) -> Result<Vec<(Key, Arc<Compiled>)>> {
-    let one = |(key, kernel): (&Key, &&'static Kernel)| Ok((key.clone(), Arc::new(pollster::block_on(compile(gpu, kernel, &key.1))?)));
+async fn compile_all(gpu: &Gpu, wanted: Vec<(&Key, &&'static Kernel)>) -> Vec<(Key, Result<Compiled>)> {
+    let one = |(key, kernel): (&Key, &&'static Kernel)| (key.clone(), pollster::block_on(compile(gpu, kernel, &key.1)));
     wanted.into_par_iter().map(one).collect()
 }
 
 /// The browser compiles on threads of its own.
 #[cfg(target_arch = "wasm32")]
-async fn compile_all(gpu: &Gpu, wanted: Vec<(&Key, &&'static Kernel)>) -> Result<Vec<(Key, Arc<Compiled>)>> {
+async fn compile_all(gpu: &Gpu, wanted: Vec<(&Key, &&'static Kernel)>) -> Vec<(Key, Result<Compiled>)> {
     let mut made = Vec::with_capacity(wanted.len());
     for (key, kernel) in wanted {
-        made.push((key.clone(), Arc::new(compile(gpu, kernel, &key.1).await?)));
+        made.push((key.clone(), compile(gpu, kernel, &key.1).await));
     }
-    Ok(made)
+    made
 }
 
 fn module(gpu: &Gpu, kernel: &'static Kernel) -> wgpu::ShaderModule {
@@ -92,6 +99,7 @@ fn module(gpu: &Gpu, kernel: &'static Kernel) -> wgpu::ShaderModule {
 async fn compile(gpu: &Gpu, kernel: &'static Kernel, constants: &[(&'static str, u32)]) -> Result<Compiled> {
     let device = &gpu.device;
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let within = device.push_error_scope(wgpu::ErrorFilter::Internal);
     let module = module(gpu, kernel);
     let entry = |binding: usize, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
         binding: binding as u32,
@@ -119,7 +127,8 @@ async fn compile(gpu: &Gpu, kernel: &'static Kernel, constants: &[(&'static str,
         compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, zero_initialize_workgroup_memory: false },
         cache: gpu.pipelines.cache(gpu),
     });
-    match scope.pop().await {
+    let failed = within.pop().await;
+    match failed.or(scope.pop().await) {
         None => Ok(Compiled { pipeline, bindings }),
         Some(error) => Err(Error::device(
             format!("{}: shader {}.wgsl was refused: {error}", gpu.name(), kernel.name),
