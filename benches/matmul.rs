@@ -17,7 +17,7 @@ fn bench(c: &mut Criterion, name: &str, b: CaseBuilder, op: Op) {
     let flops = op.flops;
     let case = b.finish(name, 0.0, op);
     let mut session = pollster::block_on(Device::Cpu.load(&case.layout, std::slice::from_ref(&case.plan))).expect("enough memory");
-    for (view, words) in &case.inputs {
+    for (view, words) in case.inputs.iter() {
         session.write(*view, words).expect("the CPU takes it");
     }
     let mut group = c.benchmark_group("matmul");

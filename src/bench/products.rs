@@ -75,7 +75,7 @@ impl ProductCase {
         };
         case.plan.ops = vec![case.plan.ops[0].clone(); together];
         let mut session = pollster::block_on(device.load(&case.layout, std::slice::from_ref(&case.plan)))?;
-        for (view, words) in &case.inputs {
+        for (view, words) in case.inputs.iter() {
             session.write(*view, words)?;
         }
         Ok(Measured { seconds: timed(&mut session, time)? / together as f64, kernel: session.kernels(0)[0] })

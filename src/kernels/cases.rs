@@ -21,6 +21,7 @@ use super::sum_squares::{PARTIALS, sum_squares};
 use super::{Activation, Format, INPUT_WORDS, METRIC_WORDS, NONE, inputs, metrics};
 use crate::device::{Category, Device, Layout, Limits, Needs, Op, Plan, PlanBuilder, View};
 use crate::error::Result;
+use std::sync::Arc;
 
 pub use super::attention_cases::{AttentionViews, Mask, attention_views};
 pub use super::matmul_cases::{PRODUCTS, Product};
@@ -35,8 +36,8 @@ pub struct Case {
     pub layout: Layout,
     /// The one operation, as a step would have it: a device may run it by another kernel.
     pub plan: Plan,
-    /// What every view holds before the run, its padding included.
-    pub inputs: Vec<(View, Vec<u32>)>,
+    /// What every view holds before the run, its padding included. The same case by other kernels shares it.
+    pub inputs: Arc<Vec<(View, Vec<u32>)>>,
     /// What is compared: so many floats of a view. What follows them must stay as it was.
     pub outputs: Vec<(View, usize)>,
     /// Largest difference allowed, as a share of the output's largest magnitude.
@@ -229,7 +230,7 @@ impl CaseBuilder {
             name: name.into(),
             layout: self.layout,
             plan,
-            inputs: self.inputs,
+            inputs: Arc::new(self.inputs),
             outputs: self.outputs,
             tolerance,
             floor: f32::MIN_POSITIVE,
