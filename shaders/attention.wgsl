@@ -43,12 +43,16 @@ fn main(
     let token0 = workgroup.y * TILE;
     let row = workgroup.z;
     let kv_head = head / (params.heads / params.kv_heads);
+    let query_stride = params.heads * params.head_dim;
+    let key_stride = params.kv_heads * params.head_dim;
     let token = token0 + 4u * local.y;
     let span0 = span_of(row, token);
     let span1 = span_of(row, token + 1u);
     let span2 = span_of(row, token + 2u);
     let span3 = span_of(row, token + 3u);
     let seen = seen_by(row, token0);
+    // In the order that rows lie in memory.
+    let loaded = thread % DEPTH;
     var largest = vec4f(NOTHING);
     var total = vec4f();
     var sums = Sums();
@@ -57,10 +61,12 @@ fn main(
     for (var key0 = seen.x; key0 < seen.y; key0 += TILE) {
         scores = Scores();
         for (var d0 = 0u; d0 < params.head_dim; d0 += DEPTH) {
-            if thread < 32u {
-                stage_q(0u, row, token0, head, d0, thread);
-            } else {
-                stage_k(RIGHT, row, key0, kv_head, d0, thread - 32u);
+            for (var quad = thread / DEPTH; quad < QUADS; quad += 4u) {
+                let asking = token0 + 4u * quad;
+                let asked = key0 + 4u * quad;
+                stage[loaded * LINE + quad] =
+                    from_q(down(query_start(row, asking, head), query_stride, asking, params.queries, d0 + loaded));
+                stage[RIGHT + loaded * LINE + quad] = from_k(down(key_start(row, asked, kv_head), key_stride, asked, seen.y, d0 + loaded));
             }
             workgroupBarrier();
             scores = multiplied(scores, local);
@@ -103,7 +109,7 @@ fn main(
         for (var part = 0u; part < TILE; part += HALF) {
             for (var i = thread; i < HALF * WIDTH_QUADS; i += 64u) {
                 let at = key0 + part + i / WIDTH_QUADS;
-                stage[i] = four_of_v(key_near(row, at, kv_head), width0 + 4u * (i % WIDTH_QUADS));
+                stage[i] = from_v(along(key_start(row, at, kv_head), at, seen.y, width0 + 4u * (i % WIDTH_QUADS)));
             }
             workgroupBarrier();
             for (var i = 0u; i < HALF; i++) {

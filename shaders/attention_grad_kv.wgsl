@@ -10,28 +10,15 @@
 var<workgroup> shares: array<vec4f, 256>; // [token][four keys]
 var<workgroup> slopes: array<vec4f, 256>;
 
-fn four_of_dy(start: u32, d: u32) -> vec4f {
-    let at = start + d;
-    if d + 4u <= params.head_dim {
-        return vec4f(dy[at], dy[at + 1u], dy[at + 2u], dy[at + 3u]);
+fn dy_at(place: u32) -> f32 {
+    if place == NOWHERE {
+        return 0.0;
     }
-    let last = places(start, d);
-    return select(vec4f(), vec4f(dy[last.x], dy[last.y], dy[last.z], dy[last.w]), in_head(d));
+    return dy[place];
 }
 
-fn stage_dy(to: u32, row: u32, token0: u32, head: u32, d0: u32, copied: u32) {
-    let quad = copied / 4u;
-    let deep = copied % 4u;
-    let token = token0 + 4u * quad;
-    let d = d0 + 4u * deep;
-    stage_turned(
-        to + 4u * deep * LINE,
-        quad,
-        four_of_dy(query_near(row, token, head), d),
-        four_of_dy(query_near(row, token + 1u, head), d),
-        four_of_dy(query_near(row, token + 2u, head), d),
-        four_of_dy(query_near(row, token + 3u, head), d),
-    );
+fn from_dy(places: vec4u) -> vec4f {
+    return vec4f(dy_at(places[0]), dy_at(places[1]), dy_at(places[2]), dy_at(places[3]));
 }
 
 // Shares and slopes of four keys at one token.
@@ -70,7 +57,10 @@ fn main(
     let key0 = workgroup.y * TILE;
     let row = workgroup.z;
     let group = params.heads / params.kv_heads;
+    let query_stride = params.heads * params.head_dim;
+    let key_stride = params.kv_heads * params.head_dim;
     let key = key0 + 4u * local.y;
+    let loaded = thread % DEPTH;
     var sums_k = Sums();
     var sums_v = Sums();
     var scores = Scores();
@@ -85,18 +75,23 @@ fn main(
             scores = Scores();
             upstream = Scores();
             for (var d0 = 0u; d0 < params.head_dim; d0 += DEPTH) {
-                if thread < 32u {
-                    stage_k(0u, row, key0, kv_head, d0, thread);
-                } else {
-                    stage_q(RIGHT, row, token0, head, d0, thread - 32u);
+                let d = d0 + loaded;
+                for (var quad = thread / DEPTH; quad < QUADS; quad += 4u) {
+                    let asked = key0 + 4u * quad;
+                    let asking = token0 + 4u * quad;
+                    stage[loaded * LINE + quad] = from_k(down(key_start(row, asked, kv_head), key_stride, asked, params.keys, d));
+                    stage[RIGHT + loaded * LINE + quad] =
+                        from_q(down(query_start(row, asking, head), query_stride, asking, params.queries, d));
                 }
                 workgroupBarrier();
                 scores = multiplied(scores, local);
                 workgroupBarrier();
-                if thread < 32u {
-                    stage_v(0u, row, key0, kv_head, d0, thread);
-                } else {
-                    stage_dy(RIGHT, row, token0, head, d0, thread - 32u);
+                for (var quad = thread / DEPTH; quad < QUADS; quad += 4u) {
+                    let asked = key0 + 4u * quad;
+                    let asking = token0 + 4u * quad;
+                    stage[loaded * LINE + quad] = from_v(down(key_start(row, asked, kv_head), key_stride, asked, params.keys, d));
+                    stage[RIGHT + loaded * LINE + quad] =
+                        from_dy(down(query_start(row, asking, head), query_stride, asking, params.queries, d));
                 }
                 workgroupBarrier();
                 upstream = multiplied(upstream, local);
@@ -113,7 +108,7 @@ fn main(
             for (var part = 0u; part < TILE; part += HALF) {
                 for (var i = thread; i < HALF * WIDTH_QUADS; i += 64u) {
                     let at = token0 + part + i / WIDTH_QUADS;
-                    stage[i] = four_of_q(query_near(row, at, head), width0 + 4u * (i % WIDTH_QUADS));
+                    stage[i] = from_q(along(query_start(row, at, head), at, params.queries, width0 + 4u * (i % WIDTH_QUADS)));
                 }
                 workgroupBarrier();
                 for (var i = 0u; i < HALF; i++) {
@@ -122,7 +117,7 @@ fn main(
                 workgroupBarrier();
                 for (var i = thread; i < HALF * WIDTH_QUADS; i += 64u) {
                     let at = token0 + part + i / WIDTH_QUADS;
-                    stage[i] = four_of_dy(query_near(row, at, head), width0 + 4u * (i % WIDTH_QUADS));
+                    stage[i] = from_dy(along(query_start(row, at, head), at, params.queries, width0 + 4u * (i % WIDTH_QUADS)));
                 }
                 workgroupBarrier();
                 for (var i = 0u; i < HALF; i++) {

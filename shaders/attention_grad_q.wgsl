@@ -8,28 +8,15 @@
 
 var<workgroup> slopes: array<vec4f, 256>; // [key][four tokens]
 
-fn four_of_dy(start: u32, d: u32) -> vec4f {
-    let at = start + d;
-    if d + 4u <= params.head_dim {
-        return vec4f(dy[at], dy[at + 1u], dy[at + 2u], dy[at + 3u]);
+fn dy_at(place: u32) -> f32 {
+    if place == NOWHERE {
+        return 0.0;
     }
-    let last = places(start, d);
-    return select(vec4f(), vec4f(dy[last.x], dy[last.y], dy[last.z], dy[last.w]), in_head(d));
+    return dy[place];
 }
 
-fn stage_dy(to: u32, row: u32, token0: u32, head: u32, d0: u32, copied: u32) {
-    let quad = copied / 4u;
-    let deep = copied % 4u;
-    let token = token0 + 4u * quad;
-    let d = d0 + 4u * deep;
-    stage_turned(
-        to + 4u * deep * LINE,
-        quad,
-        four_of_dy(query_near(row, token, head), d),
-        four_of_dy(query_near(row, token + 1u, head), d),
-        four_of_dy(query_near(row, token + 2u, head), d),
-        four_of_dy(query_near(row, token + 3u, head), d),
-    );
+fn from_dy(places: vec4u) -> vec4f {
+    return vec4f(dy_at(places[0]), dy_at(places[1]), dy_at(places[2]), dy_at(places[3]));
 }
 
 // Log-sum-exp and delta.
@@ -68,12 +55,15 @@ fn main(
     let token0 = workgroup.y * TILE;
     let row = workgroup.z;
     let kv_head = head / (params.heads / params.kv_heads);
+    let query_stride = params.heads * params.head_dim;
+    let key_stride = params.kv_heads * params.head_dim;
     let token = token0 + 4u * local.y;
     let statistic0 = statistics(row, token, head);
     let statistic1 = statistics(row, token + 1u, head);
     let statistic2 = statistics(row, token + 2u, head);
     let statistic3 = statistics(row, token + 3u, head);
     let seen = seen_by(row, token0);
+    let loaded = thread % DEPTH;
     var sums = Sums();
     var scores = Scores();
     var upstream = Scores();
@@ -82,18 +72,21 @@ fn main(
         scores = Scores();
         upstream = Scores();
         for (var d0 = 0u; d0 < params.head_dim; d0 += DEPTH) {
-            if thread < 32u {
-                stage_q(0u, row, token0, head, d0, thread);
-            } else {
-                stage_k(RIGHT, row, key0, kv_head, d0, thread - 32u);
+            let d = d0 + loaded;
+            for (var quad = thread / DEPTH; quad < QUADS; quad += 4u) {
+                let asking = token0 + 4u * quad;
+                let asked = key0 + 4u * quad;
+                stage[loaded * LINE + quad] = from_q(down(query_start(row, asking, head), query_stride, asking, params.queries, d));
+                stage[RIGHT + loaded * LINE + quad] = from_k(down(key_start(row, asked, kv_head), key_stride, asked, seen.y, d));
             }
             workgroupBarrier();
             scores = multiplied(scores, local);
             workgroupBarrier();
-            if thread < 32u {
-                stage_dy(0u, row, token0, head, d0, thread);
-            } else {
-                stage_v(RIGHT, row, key0, kv_head, d0, thread - 32u);
+            for (var quad = thread / DEPTH; quad < QUADS; quad += 4u) {
+                let asking = token0 + 4u * quad;
+                let asked = key0 + 4u * quad;
+                stage[loaded * LINE + quad] = from_dy(down(query_start(row, asking, head), query_stride, asking, params.queries, d));
+                stage[RIGHT + loaded * LINE + quad] = from_v(down(key_start(row, asked, kv_head), key_stride, asked, seen.y, d));
             }
             workgroupBarrier();
             upstream = multiplied(upstream, local);
@@ -110,7 +103,7 @@ fn main(
         for (var part = 0u; part < TILE; part += HALF) {
             for (var i = thread; i < HALF * WIDTH_QUADS; i += 64u) {
                 let at = key0 + part + i / WIDTH_QUADS;
-                stage[i] = four_of_k(key_near(row, at, kv_head), width0 + 4u * (i % WIDTH_QUADS));
+                stage[i] = from_k(along(key_start(row, at, kv_head), at, seen.y, width0 + 4u * (i % WIDTH_QUADS)));
             }
             workgroupBarrier();
             for (var i = 0u; i < HALF; i++) {

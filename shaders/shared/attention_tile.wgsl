@@ -55,108 +55,19 @@ fn added(sums: Sums, share: vec4f, at: u32, local: vec3u) -> Sums {
     return s;
 }
 
+const NOWHERE: u32 = 0xffffffffu;
 const FOUR = vec4u(0u, 1u, 2u, 3u);
 
-// Of four numbers of a head those that it has.
-fn in_head(d: u32) -> vec4<bool> {
-    return vec4u(d) + FOUR < vec4u(params.head_dim);
+// Where number d of four tokens lies, whose heads are `stride` apart and of which there are some before `end`.
+fn down(start: u32, stride: u32, first: u32, end: u32, d: u32) -> vec4u {
+    let there = (vec4u(first) + FOUR < vec4u(end)) & vec4<bool>(d < params.head_dim);
+    return select(vec4u(NOWHERE), vec4u(start + d) + stride * FOUR, there);
 }
 
-// Where they lie in a head that begins at `start`; the last one where it has no more.
-fn places(start: u32, d: u32) -> vec4u {
-    return vec4u(start) + min(vec4u(d) + FOUR, vec4u(params.head_dim - 1u));
-}
-
-// Numbers d .. d + 3 of a head; those it does not have are zero.
-fn four_of_q(start: u32, d: u32) -> vec4f {
-    let at = start + d;
-    if d + 4u <= params.head_dim {
-        return vec4f(q[at], q[at + 1u], q[at + 2u], q[at + 3u]);
-    }
-    let last = places(start, d);
-    return select(vec4f(), vec4f(q[last.x], q[last.y], q[last.z], q[last.w]), in_head(d));
-}
-
-fn four_of_k(start: u32, d: u32) -> vec4f {
-    let at = start + d;
-    if d + 4u <= params.head_dim {
-        return vec4f(k[at], k[at + 1u], k[at + 2u], k[at + 3u]);
-    }
-    let last = places(start, d);
-    return select(vec4f(), vec4f(k[last.x], k[last.y], k[last.z], k[last.w]), in_head(d));
-}
-
-fn four_of_v(start: u32, d: u32) -> vec4f {
-    let at = start + d;
-    if d + 4u <= params.head_dim {
-        return vec4f(v[at], v[at + 1u], v[at + 2u], v[at + 3u]);
-    }
-    let last = places(start, d);
-    return select(vec4f(), vec4f(v[last.x], v[last.y], v[last.z], v[last.w]), in_head(d));
-}
-
-// Where a token's head begins; past the last token, that of the last one: what comes of it has no share.
-fn query_near(row: u32, token: u32, head: u32) -> u32 {
-    return query_start(row, min(token, params.queries - 1u), head);
-}
-
-fn key_near(row: u32, token: u32, kv_head: u32) -> u32 {
-    return key_start(row, min(token, params.keys - 1u), kv_head);
-}
-
-// Four numbers of four tokens, as a thread copies them into a tile: a line of the stage holds one number of all tokens.
-fn stage_turned(to: u32, quad: u32, token0: vec4f, token1: vec4f, token2: vec4f, token3: vec4f) {
-    stage[to + quad] = vec4f(token0.x, token1.x, token2.x, token3.x);
-    stage[to + LINE + quad] = vec4f(token0.y, token1.y, token2.y, token3.y);
-    stage[to + 2u * LINE + quad] = vec4f(token0.z, token1.z, token2.z, token3.z);
-    stage[to + 3u * LINE + quad] = vec4f(token0.w, token1.w, token2.w, token3.w);
-}
-
-// Half of the threads copy one tile, half the other: each four tokens from 4 `quad` on, and of the DEPTH numbers of a head four from
-// 4 `deep` on.
-fn stage_q(to: u32, row: u32, token0: u32, head: u32, d0: u32, copied: u32) {
-    let quad = copied / 4u;
-    let deep = copied % 4u;
-    let token = token0 + 4u * quad;
-    let d = d0 + 4u * deep;
-    stage_turned(
-        to + 4u * deep * LINE,
-        quad,
-        four_of_q(query_near(row, token, head), d),
-        four_of_q(query_near(row, token + 1u, head), d),
-        four_of_q(query_near(row, token + 2u, head), d),
-        four_of_q(query_near(row, token + 3u, head), d),
-    );
-}
-
-fn stage_k(to: u32, row: u32, key0: u32, kv_head: u32, d0: u32, copied: u32) {
-    let quad = copied / 4u;
-    let deep = copied % 4u;
-    let key = key0 + 4u * quad;
-    let d = d0 + 4u * deep;
-    stage_turned(
-        to + 4u * deep * LINE,
-        quad,
-        four_of_k(key_near(row, key, kv_head), d),
-        four_of_k(key_near(row, key + 1u, kv_head), d),
-        four_of_k(key_near(row, key + 2u, kv_head), d),
-        four_of_k(key_near(row, key + 3u, kv_head), d),
-    );
-}
-
-fn stage_v(to: u32, row: u32, key0: u32, kv_head: u32, d0: u32, copied: u32) {
-    let quad = copied / 4u;
-    let deep = copied % 4u;
-    let key = key0 + 4u * quad;
-    let d = d0 + 4u * deep;
-    stage_turned(
-        to + 4u * deep * LINE,
-        quad,
-        four_of_v(key_near(row, key, kv_head), d),
-        four_of_v(key_near(row, key + 1u, kv_head), d),
-        four_of_v(key_near(row, key + 2u, kv_head), d),
-        four_of_v(key_near(row, key + 3u, kv_head), d),
-    );
+// Where the numbers d .. d + 3 of one token's head lie.
+fn along(start: u32, token: u32, end: u32, d: u32) -> vec4u {
+    let there = (vec4u(d) + FOUR < vec4u(params.head_dim)) & vec4<bool>(token < end);
+    return select(vec4u(NOWHERE), vec4u(start + d) + FOUR, there);
 }
 
 // Those keys of four that a token sees.
@@ -182,4 +93,38 @@ fn span_of(row: u32, token: u32) -> vec2u {
         return vec2u();
     }
     return spans[row * params.queries + token];
+}
+
+// What lies at some places; nothing is zero.
+fn q_at(place: u32) -> f32 {
+    if place == NOWHERE {
+        return 0.0;
+    }
+    return q[place];
+}
+
+fn from_q(places: vec4u) -> vec4f {
+    return vec4f(q_at(places[0]), q_at(places[1]), q_at(places[2]), q_at(places[3]));
+}
+
+fn k_at(place: u32) -> f32 {
+    if place == NOWHERE {
+        return 0.0;
+    }
+    return k[place];
+}
+
+fn from_k(places: vec4u) -> vec4f {
+    return vec4f(k_at(places[0]), k_at(places[1]), k_at(places[2]), k_at(places[3]));
+}
+
+fn v_at(place: u32) -> f32 {
+    if place == NOWHERE {
+        return 0.0;
+    }
+    return v[place];
+}
+
+fn from_v(places: vec4u) -> vec4f {
+    return vec4f(v_at(places[0]), v_at(places[1]), v_at(places[2]), v_at(places[3]));
 }

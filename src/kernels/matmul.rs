@@ -35,6 +35,7 @@ pub(super) const WORDS: &str = include_str!("../../shaders/shared/matmul_words.w
 pub(super) const QUADS: &str = include_str!("../../shaders/shared/matmul_quads.wgsl");
 /// The tiles of those that go by workgroup memory.
 pub(super) const TILES: &str = include_str!("../../shaders/shared/matmul_tile.wgsl");
+
 /// The constant that has factors rounded to f16.
 const HALF: &str = "HALF";
 /// The constants that say whether numbers of a row of A, and of a column of B, lie side by side, for those that read four at a time.

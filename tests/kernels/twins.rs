@@ -92,6 +92,13 @@ fn a_wrong_number_is_noticed() {
         both[0][3] = bad(0.0).to_bits();
         assert!(compare(case, &both, &both).ok(), "the same on both sides");
     }
+    // Alone on an output: what a device may take for zero, and what it may not.
+    for (number, passes) in [(7e-35f32, true), (7e-25, false)] {
+        let (mut zero, mut small) = (want.clone(), want.clone());
+        zero[0][..case.outputs[0].1].fill(0);
+        small[0][..case.outputs[0].1].fill(number.to_bits());
+        assert_eq!(compare(case, &zero, &small).ok(), passes, "{number}");
+    }
     let past = altered(case.outputs[0].1, |x| x + 1.0);
     assert!(past.overrun && !past.ok(), "a word past the output changed");
 }
