@@ -93,7 +93,7 @@ fn main(
         let share2 = exponentials(score2 - tile_largest[2], valid2);
         let share3 = exponentials(score3 - tile_largest[3], valid3);
         for (var i = 0u; i < 4u; i++) {
-            shares[(4u * local.x + i) * QUADS + local.y] = vec4f(share0[i], share1[i], share2[i], share3[i]);
+            shares[(4u * local.x + i) * QUADS + local.y] = factors(vec4f(share0[i], share1[i], share2[i], share3[i]));
         }
         let shrink = exponentials(largest - tile_largest, vec4<bool>(true));
         largest = tile_largest;
@@ -106,13 +106,13 @@ fn main(
         sums.right1 *= shrink[1];
         sums.right2 *= shrink[2];
         sums.right3 *= shrink[3];
-        for (var part = 0u; part < TILE; part += HALF) {
-            for (var i = thread; i < HALF * WIDTH_QUADS; i += 64u) {
+        for (var part = 0u; part < TILE; part += PART) {
+            for (var i = thread; i < PART * WIDTH_QUADS; i += 64u) {
                 let at = key0 + part + i / WIDTH_QUADS;
                 stage[i] = from_v(along(key_start(row, at, kv_head), at, seen.y, width0 + 4u * (i % WIDTH_QUADS)));
             }
             workgroupBarrier();
-            for (var i = 0u; i < HALF; i++) {
+            for (var i = 0u; i < PART; i++) {
                 let share = shares[(part + i) * QUADS + local.y];
                 total += share;
                 sums = added(sums, share, i, local);

@@ -18,7 +18,7 @@ fn dy_at(place: u32) -> f32 {
 }
 
 fn from_dy(places: vec4u) -> vec4f {
-    return vec4f(dy_at(places[0]), dy_at(places[1]), dy_at(places[2]), dy_at(places[3]));
+    return factors(vec4f(dy_at(places[0]), dy_at(places[1]), dy_at(places[2]), dy_at(places[3])));
 }
 
 // Shares and slopes of four keys at one token.
@@ -102,25 +102,25 @@ fn main(
                 let scored = vec4f(scores.row0[i], scores.row1[i], scores.row2[i], scores.row3[i]);
                 let along_dy = vec4f(upstream.row0[i], upstream.row1[i], upstream.row2[i], upstream.row3[i]);
                 let made = column(row, token0 + token, head, key, scored, along_dy);
-                shares[token * QUADS + local.y] = made.shares;
-                slopes[token * QUADS + local.y] = made.slopes;
+                shares[token * QUADS + local.y] = factors(made.shares);
+                slopes[token * QUADS + local.y] = factors(made.slopes);
             }
-            for (var part = 0u; part < TILE; part += HALF) {
-                for (var i = thread; i < HALF * WIDTH_QUADS; i += 64u) {
+            for (var part = 0u; part < TILE; part += PART) {
+                for (var i = thread; i < PART * WIDTH_QUADS; i += 64u) {
                     let at = token0 + part + i / WIDTH_QUADS;
                     stage[i] = from_q(along(query_start(row, at, head), at, params.queries, width0 + 4u * (i % WIDTH_QUADS)));
                 }
                 workgroupBarrier();
-                for (var i = 0u; i < HALF; i++) {
+                for (var i = 0u; i < PART; i++) {
                     sums_k = added(sums_k, slopes[(part + i) * QUADS + local.y], i, local);
                 }
                 workgroupBarrier();
-                for (var i = thread; i < HALF * WIDTH_QUADS; i += 64u) {
+                for (var i = thread; i < PART * WIDTH_QUADS; i += 64u) {
                     let at = token0 + part + i / WIDTH_QUADS;
                     stage[i] = from_dy(along(query_start(row, at, head), at, params.queries, width0 + 4u * (i % WIDTH_QUADS)));
                 }
                 workgroupBarrier();
-                for (var i = 0u; i < HALF; i++) {
+                for (var i = 0u; i < PART; i++) {
                     sums_v = added(sums_v, shares[(part + i) * QUADS + local.y], i, local);
                 }
                 workgroupBarrier();

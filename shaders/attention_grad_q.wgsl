@@ -16,7 +16,7 @@ fn dy_at(place: u32) -> f32 {
 }
 
 fn from_dy(places: vec4u) -> vec4f {
-    return vec4f(dy_at(places[0]), dy_at(places[1]), dy_at(places[2]), dy_at(places[3]));
+    return factors(vec4f(dy_at(places[0]), dy_at(places[1]), dy_at(places[2]), dy_at(places[3])));
 }
 
 // Log-sum-exp and delta.
@@ -98,15 +98,15 @@ fn main(
         let slope2 = slopes_of(scores.row2, upstream.row2, statistic2, sees(span_of(row, token + 2u), key));
         let slope3 = slopes_of(scores.row3, upstream.row3, statistic3, sees(span_of(row, token + 3u), key));
         for (var i = 0u; i < 4u; i++) {
-            slopes[(4u * local.x + i) * QUADS + local.y] = vec4f(slope0[i], slope1[i], slope2[i], slope3[i]);
+            slopes[(4u * local.x + i) * QUADS + local.y] = factors(vec4f(slope0[i], slope1[i], slope2[i], slope3[i]));
         }
-        for (var part = 0u; part < TILE; part += HALF) {
-            for (var i = thread; i < HALF * WIDTH_QUADS; i += 64u) {
+        for (var part = 0u; part < TILE; part += PART) {
+            for (var i = thread; i < PART * WIDTH_QUADS; i += 64u) {
                 let at = key0 + part + i / WIDTH_QUADS;
                 stage[i] = from_k(along(key_start(row, at, kv_head), at, seen.y, width0 + 4u * (i % WIDTH_QUADS)));
             }
             workgroupBarrier();
-            for (var i = 0u; i < HALF; i++) {
+            for (var i = 0u; i < PART; i++) {
                 sums = added(sums, slopes[(part + i) * QUADS + local.y], i, local);
             }
             workgroupBarrier();

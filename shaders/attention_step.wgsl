@@ -1,5 +1,9 @@
 // Causal attention without a T x T matrix: softmax statistics online over tiles of 64 keys (Milakov and Gimelshein 2018;
 // Dao et al. 2022). One workgroup serves one token and head. A token sees the keys of its span.
+// One workgroup of 64 serves one token and head, so a thread owns up to four of the 256 dimensions.
+const THREADS: u32 = 64u;
+const MAX_DIM: u32 = 256u;
+
 @group(0) @binding(0) var<storage, read> q: array<f32>;
 @group(0) @binding(1) var<storage, read> k: array<f32>;
 @group(0) @binding(2) var<storage, read> v: array<f32>;

@@ -86,7 +86,7 @@ fn main(
         let with_diagonal = meets_diagonal(k0, col0, 16u, 32u);
         for (var i = k0; i < min(k0 + 16u, k); i++) {
             let at = a_at + i * params.a_col;
-            let rows = factors(vec4f(a[at.x], a[at.y], a[at.z], a[at.w]));
+            let rows = factors(vec4f(number_of_a(at.x), number_of_a(at.y), number_of_a(at.z), number_of_a(at.w)));
             let b_from = b_at + i * params.b_row;
             var b_row = vec4f(number_of_b(b_from.x), number_of_b(b_from.y), number_of_b(b_from.z), number_of_b(b_from.w));
             if with_diagonal {

@@ -6,7 +6,7 @@ fn row_of_a(row: u32, k: u32, m: u32) -> f32 {
     if row >= m {
         return 0.0;
     }
-    return a[params.a_offset + row * params.a_row + k * params.a_col];
+    return number_of_a(params.a_offset + row * params.a_row + k * params.a_col);
 }
 
 fn four_rows(k: u32, m: u32) -> vec4f {

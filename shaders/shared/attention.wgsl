@@ -9,10 +9,6 @@ struct Params {
     rows: u32,      // the grid's z; the CPU twins read it here
 }
 
-// Of attention_step: one workgroup of 64 serves one token and head, so a thread owns up to four of the 256 dimensions.
-const THREADS: u32 = 64u;
-const MAX_DIM: u32 = 256u;
-
 fn query_start(row: u32, token: u32, head: u32) -> u32 {
     return ((row * params.queries + token) * params.heads + head) * params.head_dim;
 }

@@ -8,7 +8,7 @@ const LINE: u32 = 9u;          // quads from a number of the stage to the next: 
 const RIGHT: u32 = 144u;       // where the second of two tiles lies in the stage
 const WIDTH: u32 = 64u;        // numbers of a head that a workgroup sums
 const WIDTH_QUADS: u32 = 16u;
-const HALF: u32 = 16u;         // rows of a tile that are summed at a time
+const PART: u32 = 16u;         // rows of a tile that are summed at a time
 const NOTHING: f32 = -3.0e38;  // a score that no key has
 
 // Two tiles, [number of the head][four tokens]; or half a tile of what is summed, [token][four numbers of the head].
@@ -104,7 +104,7 @@ fn q_at(place: u32) -> f32 {
 }
 
 fn from_q(places: vec4u) -> vec4f {
-    return vec4f(q_at(places[0]), q_at(places[1]), q_at(places[2]), q_at(places[3]));
+    return factors(vec4f(q_at(places[0]), q_at(places[1]), q_at(places[2]), q_at(places[3])));
 }
 
 fn k_at(place: u32) -> f32 {
@@ -115,7 +115,7 @@ fn k_at(place: u32) -> f32 {
 }
 
 fn from_k(places: vec4u) -> vec4f {
-    return vec4f(k_at(places[0]), k_at(places[1]), k_at(places[2]), k_at(places[3]));
+    return factors(vec4f(k_at(places[0]), k_at(places[1]), k_at(places[2]), k_at(places[3])));
 }
 
 fn v_at(place: u32) -> f32 {
@@ -126,5 +126,5 @@ fn v_at(place: u32) -> f32 {
 }
 
 fn from_v(places: vec4u) -> vec4f {
-    return vec4f(v_at(places[0]), v_at(places[1]), v_at(places[2]), v_at(places[3]));
+    return factors(vec4f(v_at(places[0]), v_at(places[1]), v_at(places[2]), v_at(places[3])));
 }

@@ -5,15 +5,11 @@ override HALF: u32 = 0u; // 1: a product's factors are rounded to f16 as they ar
 fn half_of(x: f32) -> f32 {
     let bits = bitcast<u32>(x);
     let size = bits & 0x7fffffffu;
-    if size >= 0x7f800000u {
-        return x;
-    }
-    if size < 0x38800000u {
-        // Below 2^-14 f16 has steps of 2^-24.
-        return round(x * 16777216.0) / 16777216.0;
-    }
+    // Below 2^-14 f16 has steps of 2^-24.
+    let small = round(x * 16777216.0) / 16777216.0;
     let rounded = (bits + 0xfffu + ((bits >> 13u) & 1u)) & 0xffffe000u;
-    return clamp(bitcast<f32>(rounded), -65504.0, 65504.0);
+    let large = clamp(bitcast<f32>(rounded), -65504.0, 65504.0);
+    return select(select(large, small, size < 0x38800000u), x, size >= 0x7f800000u);
 }
 
 fn factor(x: f32) -> f32 {

@@ -29,13 +29,34 @@ const ADD_RESIDUAL: u32 = 4u;
 const DIAGONAL_N_IS_OUTPUT: u32 = 8u;  // B[k, n] is W[n, k]
 const DIAGONAL_K_IS_OUTPUT: u32 = 16u; // B[k, n] is W[k, n]
 
+// 1: both factors lie in f16 as pack.wgsl leaves them.
+override PACKED: u32 = 0u;
+const PACKED_LINES: u32 = 128u;
+const PACKED_K: u32 = 32u;
+
+// Where a packed row of A or column of B begins, and how far from it a number of k stands.
+fn packed_line(line: u32) -> u32 {
+    let tiles = (params.k + PACKED_K - 1u) / PACKED_K;
+    return line / PACKED_LINES * tiles * (PACKED_LINES * PACKED_K) + line % PACKED_LINES;
+}
+
+fn packed_k(k: u32) -> u32 {
+    return k / PACKED_K * (PACKED_LINES * PACKED_K) + k % PACKED_K * PACKED_LINES;
+}
+
 // Where the numbers of a row of A begin, and those of a column of B. Past the edge stands the last one again: what comes of it is not
 // stored, and loads need no branch.
 fn row_at(batch: u32, row: u32, m: u32) -> u32 {
+    if PACKED == 1u {
+        return packed_line(min(row, m - 1u));
+    }
     return params.a_offset + batch * params.a_batch + min(row, m - 1u) * params.a_row;
 }
 
 fn column_at(batch: u32, col: u32, n: u32) -> u32 {
+    if PACKED == 1u {
+        return packed_line(min(col, n - 1u));
+    }
     return params.b_offset + batch * params.b_batch + min(col, n - 1u) * params.b_col;
 }
 

@@ -139,8 +139,8 @@ pub struct MachineDevice {
     pub name: String,
     /// Memory that is free on it, where the system tells.
     pub free: Option<u64>,
-    /// See [`crate::device::plan::Limits::piece_bytes`].
-    pub piece: u64,
+    /// What plans for it are laid out by.
+    pub limits: Limits,
 }
 
 /// What this machine has.
@@ -164,7 +164,7 @@ impl Machine {
             request: r.index.to_string(),
             name: format!("{} ({})", r.name, r.kind),
             free: r.free_bytes,
-            piece: r.piece_bytes(),
+            limits: r.limits(),
         });
         Self::of(gpus, chosen, why)
     }
@@ -172,12 +172,7 @@ impl Machine {
     /// A machine with these GPUs beside its processor.
     pub fn of(gpus: impl Iterator<Item = MachineDevice>, chosen: Option<usize>, why: String) -> Self {
         let mut devices: Vec<MachineDevice> = gpus.collect();
-        devices.push(MachineDevice {
-            request: "cpu".into(),
-            name: Device::Cpu.name(),
-            free: available_memory(),
-            piece: Limits::NONE.piece_bytes,
-        });
+        devices.push(MachineDevice { request: "cpu".into(), name: Device::Cpu.name(), free: available_memory(), limits: Limits::NONE });
         let auto = chosen.unwrap_or(devices.len() - 1);
         Self { devices, auto, why }
     }

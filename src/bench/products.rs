@@ -1,11 +1,11 @@
 //! Matrix products alone.
 
 use super::least;
-use crate::device::{Device, Session};
+use crate::device::{Device, PlanBuilder, Session};
 use crate::error::Result;
 use crate::kernels::Format;
 use crate::kernels::cases::{CaseBuilder, Product};
-use crate::kernels::matmul::{MatMul, Matrix, in_half};
+use crate::kernels::matmul::{MatMul, Matrix, finish_in_half};
 use web_time::{Duration, Instant};
 
 /// Products of one submit on a GPU.
@@ -63,22 +63,24 @@ impl ProductCase {
                 MatMul { format: self.format, ..MatMul::new(tokens, n, k, left, right, Matrix::rows(y, n)) }
             }
         };
-        let mut op = op.op();
-        if self.half {
-            in_half(&mut op);
-        }
-        let mut case = b.finish("product", 0.0, op);
+        let mut plan = PlanBuilder::new("product");
+        plan.push(op.op());
+        let mut case = b.finish("product", 0.0, op.op());
+        case.plan = if self.half { finish_in_half(plan, device.limits()) } else { plan.finish() };
         // A submit and the wait for it take as long as a product on a fast device.
         let together = match device {
             Device::Gpu(gpu) if !gpu.report().is_software() => TOGETHER,
             _ => 1,
         };
-        case.plan.ops = vec![case.plan.ops[0].clone(); together];
+        case.plan.ops = vec![case.plan.ops; together].concat();
         let mut session = pollster::block_on(device.load(&case.layout, std::slice::from_ref(&case.plan)))?;
         for (view, words) in case.inputs.iter() {
             session.write(*view, words)?;
         }
-        Ok(Measured { seconds: timed(&mut session, time)? / together as f64, kernel: session.kernels(0)[0] })
+        Ok(Measured {
+            seconds: timed(&mut session, time)? / together as f64,
+            kernel: session.kernels(0).last().copied().unwrap_or_default(),
+        })
     }
 }
 

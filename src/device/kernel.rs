@@ -30,6 +30,8 @@ pub struct Kernel {
     pub others: fn(&Op) -> Vec<Op>,
     /// An operation that stands for all that are like one of this kernel, to measure with: two that are alike have the same.
     pub like: fn(&Op) -> Op,
+    /// What a binding of such an operation has to hold to be measured; where nothing is said, any numbers.
+    pub inputs: fn(&Op, usize) -> Option<Vec<u32>>,
 }
 
 /// What a kernel asks of a device.
@@ -45,8 +47,16 @@ pub enum Needs {
 
 impl Kernel {
     /// A kernel that needs nothing and has no others; the rest is to be filled in.
-    pub const PLAIN: Self =
-        Self { name: "", source: &[], bindings: &[], run: |_| (), needs: Needs::Nothing, others: |_| Vec::new(), like: Op::clone };
+    pub const PLAIN: Self = Self {
+        name: "",
+        source: &[],
+        bindings: &[],
+        run: |_| (),
+        needs: Needs::Nothing,
+        others: |_| Vec::new(),
+        like: Op::clone,
+        inputs: |_, _| None,
+    };
 
     /// The whole WGSL text.
     pub fn wgsl(&self) -> String {

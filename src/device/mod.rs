@@ -68,7 +68,7 @@ impl Device {
     pub fn limits(&self) -> Limits {
         match self {
             Self::Cpu => Limits::NONE,
-            Self::Gpu(gpu) => gpu.plan_limits(),
+            Self::Gpu(gpu) => gpu.report().limits(),
         }
     }
 

@@ -37,7 +37,8 @@ impl View {
         View { buffer: self.buffer, offset: self.offset + offset, len }
     }
 
-    fn overlaps(&self, other: &View) -> bool {
+    /// Whether they share a word.
+    pub(crate) fn overlaps(&self, other: &View) -> bool {
         self.buffer == other.buffer && self.offset < other.offset + other.len && other.offset < self.offset + self.len
     }
 }
@@ -54,7 +55,7 @@ pub struct BufferDecl {
 }
 
 /// The largest sizes that a device takes; a layout splits what is larger.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Largest storage binding in bytes.
     pub max_binding_bytes: u64,
@@ -62,6 +63,8 @@ pub struct Limits {
     pub max_buffer_bytes: u64,
     /// Bytes to take at a time for what is made in pieces, such as logits.
     pub piece_bytes: u64,
+    /// Whether products in f16 have their factors packed first; see [`crate::kernels::pack`].
+    pub matrix_units: bool,
 }
 
 /// What the CPU executor and devices of little memory take at a time.
@@ -71,7 +74,8 @@ const LARGEST_PIECE: u64 = 512 << 20;
 
 impl Limits {
     /// No limit: the CPU executor.
-    pub const NONE: Limits = Limits { max_binding_bytes: u64::MAX, max_buffer_bytes: u64::MAX, piece_bytes: LEAST_PIECE };
+    pub const NONE: Limits =
+        Limits { max_binding_bytes: u64::MAX, max_buffer_bytes: u64::MAX, piece_bytes: LEAST_PIECE, matrix_units: false };
 
     /// What a device with so much memory takes at a time: a 64th of it, since few rows keep few of a GPU's units busy. It goes by all of
     /// its memory, not by what is free, so that a run that goes on computes as it did.
@@ -130,6 +134,13 @@ pub struct Op {
     pub needs_rows_above: Option<u32>,
     /// Floating-point operations, for bounding the time of a submit.
     pub flops: u64,
+}
+
+impl Op {
+    /// The views that it writes.
+    pub fn written(&self) -> impl Iterator<Item = View> {
+        self.views.iter().zip(self.kernel.bindings).filter(|(_, access)| **access == Access::Write).map(|(view, _)| *view)
+    }
 }
 
 /// The operations of one step and the buffers that live only inside it.
@@ -201,6 +212,15 @@ impl PlanBuilder {
         }
         op.needs_rows_above = self.guard;
         self.ops.push(op);
+    }
+
+    /// Takes every operation out and has it, and what else it takes, pushed again under the condition that it had.
+    pub fn rewrite(&mut self, mut push: impl FnMut(&mut Self, Op)) {
+        for op in std::mem::take(&mut self.ops) {
+            self.guard = op.needs_rows_above;
+            push(self, op);
+        }
+        self.guard = None;
     }
 
     /// Assigns memory and closes the plan.

@@ -1,8 +1,11 @@
 //! Causal attention, forward; and what its three kernels share.
 
+use super::matmul::HALF;
+use super::matmul::twin::{half_of, halves};
 use super::product::{Strided, product};
 use super::vector::{Shared, exp, sum, vectorised};
-use super::{attention_step, op, shader};
+use super::{attention_cooperative, attention_step, op, shader};
+use crate::device::plan::BufferId;
 use crate::device::{Access, Call, Kernel, Op, View};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -10,11 +13,79 @@ use std::cell::RefCell;
 /// `shaders/attention.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "attention",
-    source: shader!("attention", "exponential", "logarithm", "attention", "attention_tile"),
+    source: shader!("attention", "exponential", "logarithm", "attention", "half", "attention_tile"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
     run,
+    others,
+    like,
+    inputs,
     ..Kernel::PLAIN
 };
+
+fn others(op: &Op) -> Vec<Op> {
+    by_matrices(op, &attention_cooperative::KERNEL, false)
+}
+
+fn like(op: &Op) -> Op {
+    use Holds::{Keys, Queries, Spans, Stats};
+    alike(op, &[Queries, Keys, Keys, Spans, Queries, Stats], false)
+}
+
+fn inputs(op: &Op, binding: usize) -> Option<Vec<u32>> {
+    (binding == 3).then(|| causal(op))
+}
+
+/// Tokens, or keys, of a workgroup of [`attention_cooperative`].
+const MATRIX_LINES: u32 = 64;
+
+/// The same by matrix units, for the sizes of heads that they are made for.
+pub(super) fn by_matrices(op: &Op, kernel: &'static Kernel, by_key: bool) -> Vec<Op> {
+    let p: Params = bytemuck::pod_read_unaligned(bytemuck::cast_slice(&op.params));
+    if !op.constants.contains(&(HALF, 1)) || ![64, 128].contains(&p.head_dim) {
+        return Vec::new();
+    }
+    let (heads, tokens) = if by_key { (p.kv_heads, p.keys) } else { (p.heads, p.queries) };
+    let grid = [heads, tokens.div_ceil(MATRIX_LINES), p.rows];
+    vec![Op { kernel, grid, constants: vec![(HALF, 1), ("DIM", p.head_dim)], ..op.clone() }]
+}
+
+/// What a binding holds.
+#[derive(Clone, Copy)]
+pub(super) enum Holds {
+    Queries,
+    Keys,
+    Spans,
+    Stats,
+}
+
+/// Tokens beyond which the same kernel is the fastest.
+const MANY: u32 = 1024;
+
+/// The attention that stands for those like this one: tokens by powers of two, of few rows.
+pub(super) fn alike(op: &Op, bindings: &[Holds], by_key: bool) -> Op {
+    let p: Params = bytemuck::pod_read_unaligned(bytemuck::cast_slice(&op.params));
+    let [queries, keys] = [p.queries, p.keys].map(|x| x.next_power_of_two().min(MANY) as usize);
+    let [rows, heads, kv_heads, head_dim] = [p.rows.min(8), p.heads, p.kv_heads, p.head_dim].map(|x| x as usize);
+    let view = |(index, holds): (usize, &Holds)| {
+        let len = match holds {
+            Holds::Queries => rows * queries * heads * head_dim,
+            Holds::Keys => rows * keys * kv_heads * head_dim,
+            Holds::Spans => rows * queries * 2,
+            Holds::Stats => rows * queries * heads * 2,
+        };
+        View { buffer: BufferId::Transient(index), offset: 0, len }
+    };
+    let views = bindings.iter().enumerate().map(view).collect();
+    let shape = Attention { rows, queries, keys, heads, kv_heads, head_dim, scale: p.scale };
+    Op { constants: op.constants.clone(), ..shape.op(op.kernel, views, by_key, 1) }
+}
+
+/// Spans in which every token sees all before it and itself.
+pub(super) fn causal(op: &Op) -> Vec<u32> {
+    let p: Params = bytemuck::pod_read_unaligned(bytemuck::cast_slice(&op.params));
+    let before = p.keys.saturating_sub(p.queries);
+    (0..p.rows * p.queries).flat_map(|i| [0, before + i % p.queries + 1]).collect()
+}
 
 /// Tokens of a workgroup's tile, and keys; and numbers of a head that it sums.
 const GPU_TILE: usize = 32;
@@ -152,7 +223,9 @@ thread_local! {
 
 /// Softmax over a tile of queries and all keys they see. The GPU's tiles of keys change rounding only.
 fn run(call: &mut Call<'_>) {
-    let (q, k, v, spans) = (call.read(0), call.read(1), call.read(2), call.words(3));
+    let half = call.constant(HALF) == 1;
+    let [q, k, v] = [0, 1, 2].map(|i| halves(call.read(i), half));
+    let (q, k, v, spans) = (&*q, &*k, &*v, call.words(3));
     let (y, stats) = (call.write(4), call.write(5));
     let s = Shape::new(call.params());
     let tiles = s.queries.div_ceil(TILE);
@@ -174,7 +247,7 @@ fn run(call: &mut Call<'_>) {
                 for i in 0..count {
                     let span = &spans[(row * s.queries + first + i) * 2..][..2];
                     let line = &mut scores[i * width..(i + 1) * width];
-                    let log_sum = softmax(line, span[0] as usize, span[1] as usize, begin);
+                    let log_sum = softmax(line, span[0] as usize, span[1] as usize, begin, half);
                     // SAFETY: one task a token and head.
                     unsafe { stats.slice(s.stat(row, first + i, head), 1)[0] = log_sum };
                 }
@@ -198,7 +271,7 @@ fn run(call: &mut Call<'_>) {
 
 /// Softmax of the part of a line that the span covers, zeros elsewhere; returns the log-sum-exp.
 #[inline(always)]
-fn softmax(line: &mut [f32], begin: usize, end: usize, offset: usize) -> f32 {
+fn softmax(line: &mut [f32], begin: usize, end: usize, offset: usize, half: bool) -> f32 {
     if begin >= end {
         line.fill(0.0);
         return 0.0;
@@ -216,6 +289,9 @@ fn softmax(line: &mut [f32], begin: usize, end: usize, offset: usize) -> f32 {
     let largest = lanes.into_iter().fold(f32::MIN, f32::max);
     for x in line.iter_mut() {
         *x = exp(*x - largest);
+    }
+    if half {
+        line.iter_mut().for_each(|x| *x = half_of(*x));
     }
     let total = sum(line.len(), |i| line[i]);
     let share = 1.0 / total;

@@ -2,7 +2,8 @@
 
 use super::attention::Attention;
 use super::attention_delta::attention_delta;
-use super::cases::{Case, CaseBuilder, SUMMED};
+use super::cases::{Case, CaseBuilder, IN_HALF, SUMMED};
+use super::matmul::in_half;
 use crate::device::{Device, Op, View};
 
 /// Spans of tokens: what each may look at.
@@ -65,10 +66,15 @@ pub struct AttentionViews {
 
 /// Lays out an attention; y and stats are computed by the CPU's twins, so that gradients are tried on their own.
 pub fn attention_views(b: &mut CaseBuilder, s: &Attention, spans: &[[u32; 2]]) -> AttentionViews {
+    views_to(b, s, spans, 1.0)
+}
+
+/// The same with values and upstream gradients up to `largest`.
+fn views_to(b: &mut CaseBuilder, s: &Attention, spans: &[[u32; 2]], largest: f32) -> AttentionViews {
     let asked = s.rows * s.queries * s.heads;
     let held = s.rows * s.keys * s.kv_heads * s.head_dim;
-    let (q, k, v) = (b.floats(asked * s.head_dim, 2.0), b.floats(held, 2.0), b.floats(held, 1.0));
-    let dy = b.floats(asked * s.head_dim, 1.0);
+    let (q, k, v) = (b.floats(asked * s.head_dim, 2.0), b.floats(held, 2.0), b.floats(held, largest));
+    let dy = b.floats(asked * s.head_dim, largest);
     let spans = b.words(bytemuck::cast_slice(spans));
     let run = |b: &CaseBuilder, outputs: Vec<(View, usize)>, op: Op| {
         let copy = CaseBuilder { layout: b.layout.clone(), inputs: b.inputs.clone(), outputs, noise: b.noise.clone() };
@@ -88,6 +94,15 @@ impl CaseBuilder {
         for (_, words) in self.inputs.iter_mut().filter(|(v, _)| *v == view) {
             words[..values.len()].copy_from_slice(bytemuck::cast_slice(values));
         }
+    }
+}
+
+/// The last case with factors rounded to f16, where attention goes by tiles.
+fn in_half_too(cases: &mut Vec<Case>, mut op: Op) {
+    in_half(&mut op);
+    if let Some(last) = cases.last().filter(|_| !op.constants.is_empty()) {
+        let half = Case { tolerance: IN_HALF, name: format!("{} in f16", last.name), ..last.by(op) };
+        cases.push(half);
     }
 }
 
@@ -117,18 +132,48 @@ pub(super) fn attentions(cases: &mut Vec<Case>) {
             };
             let (mut b, v) = start();
             let (y, stats) = (b.noisy_output(asked * head_dim), b.noisy_output(asked * 2));
-            cases.push(b.finish(&name, SUMMED, s.forward(v.q, v.k, v.v, v.spans, y, stats)));
+            let op = s.forward(v.q, v.k, v.v, v.spans, y, stats);
+            cases.push(b.finish(&name, SUMMED, op.clone()));
+            in_half_too(cases, op);
             let (mut b, v) = start();
             b.output(v.stats, asked * 2);
             cases.push(b.finish(&name, SUMMED, attention_delta(v.y, v.dy, v.stats, asked, head_dim)));
             // With one key the softmax has no slope: the gradient is what rounding leaves of numbers around 1.
             let (mut b, v) = start();
             let dq = b.noisy_output(asked * head_dim);
-            cases.push(b.finish(&name, SUMMED, s.grad_q(v.q, v.k, v.v, v.dy, v.stats, v.spans, dq)).with_floor(1.0));
+            let op = s.grad_q(v.q, v.k, v.v, v.dy, v.stats, v.spans, dq);
+            cases.push(b.finish(&name, SUMMED, op.clone()).with_floor(1.0));
+            in_half_too(cases, op);
             let (mut b, v) = start();
             let (dk, dv) = (b.noisy_output(held), b.noisy_output(held));
-            cases.push(b.finish(&name, SUMMED, s.grad_kv(v.q, v.k, v.v, v.dy, v.stats, v.spans, dk, dv)).with_floor(1.0));
+            let op = s.grad_kv(v.q, v.k, v.v, v.dy, v.stats, v.spans, dk, dv);
+            cases.push(b.finish(&name, SUMMED, op.clone()).with_floor(1.0));
+            in_half_too(cases, op);
         }
+    }
+    // Factors beyond what f16 holds.
+    for head_dim in [16, 64] {
+        let s = Attention { rows: 1, queries: 65, keys: 65, heads: 2, kv_heads: 1, head_dim, scale: 0.1 };
+        let spans = Mask::Causal.spans(1, 65);
+        let (asked, held) = (65 * 2, 65 * head_dim);
+        let start = || {
+            let mut b = CaseBuilder::new(head_dim as u32);
+            let v = views_to(&mut b, &s, &spans, 1e5);
+            (b, v)
+        };
+        let finish = |b: CaseBuilder, mut op: Op| {
+            in_half(&mut op);
+            b.finish(format!("65 tokens, heads of {head_dim}, to 1e5, in f16"), IN_HALF, op)
+        };
+        let (mut b, v) = start();
+        let (y, stats) = (b.noisy_output(asked * head_dim), b.noisy_output(asked * 2));
+        cases.push(finish(b, s.forward(v.q, v.k, v.v, v.spans, y, stats)));
+        let (mut b, v) = start();
+        let dq = b.noisy_output(asked * head_dim);
+        cases.push(finish(b, s.grad_q(v.q, v.k, v.v, v.dy, v.stats, v.spans, dq)));
+        let (mut b, v) = start();
+        let (dk, dv) = (b.noisy_output(held), b.noisy_output(held));
+        cases.push(finish(b, s.grad_kv(v.q, v.k, v.v, v.dy, v.stats, v.spans, dk, dv)));
     }
     // Decoding: few queries look at many cached keys.
     for (rows, queries, keys) in [(3, 1, 65), (1, 2, 130), (2, 3, 64)] {

@@ -1,20 +1,38 @@
 //! Gradient of attention in the keys and values.
 
-use super::attention::{Attention, SCRATCH, Shape, TILE};
+use super::attention::{Attention, Holds, SCRATCH, Shape, TILE, alike, by_matrices, causal};
+use super::matmul::HALF;
+use super::matmul::twin::{half_of, halves};
 use super::product::{Strided, product};
-use super::shader;
 use super::vector::{Shared, exp, vectorised};
+use super::{attention_cooperative_grad_kv, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
 use rayon::prelude::*;
 
 /// `shaders/attention_grad_kv.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "attention_grad_kv",
-    source: shader!("attention_grad_kv", "exponential", "attention", "attention_tile"),
+    source: shader!("attention_grad_kv", "exponential", "attention", "half", "attention_tile"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
     run,
+    others,
+    like,
+    inputs,
     ..Kernel::PLAIN
 };
+
+fn others(op: &Op) -> Vec<Op> {
+    by_matrices(op, &attention_cooperative_grad_kv::KERNEL, true)
+}
+
+fn like(op: &Op) -> Op {
+    use Holds::{Keys, Queries, Spans, Stats};
+    alike(op, &[Queries, Keys, Keys, Queries, Stats, Spans, Keys, Keys], true)
+}
+
+fn inputs(op: &Op, binding: usize) -> Option<Vec<u32>> {
+    (binding == 5).then(|| causal(op))
+}
 
 impl Attention {
     /// dk_j = scale sum_i ds_ij q_i, dv_j = sum_i p_ij dy_i over tokens i >= j whose span holds j, and the heads of the group.
@@ -24,7 +42,9 @@ impl Attention {
 }
 
 fn run(call: &mut Call<'_>) {
-    let (q, k, v, dy, stats, spans) = (call.read(0), call.read(1), call.read(2), call.read(3), call.read(4), call.words(5));
+    let half = call.constant(HALF) == 1;
+    let [q, k, v, dy] = [0, 1, 2, 3].map(|i| halves(call.read(i), half));
+    let (q, k, v, dy, stats, spans) = (&*q, &*k, &*v, &*dy, call.read(4), call.words(5));
     let (dk, dv) = (call.write(6), call.write(7));
     let s = Shape::new(call.params());
     let tiles = s.keys.div_ceil(TILE);
@@ -68,6 +88,10 @@ fn run(call: &mut Call<'_>) {
                         for j in from..to {
                             shares[j] = exp(shares[j] - log_sum);
                             slopes[j] = shares[j] * (slopes[j] - delta);
+                        }
+                        if half {
+                            shares[from..to].iter_mut().for_each(|x| *x = half_of(*x));
+                            slopes[from..to].iter_mut().for_each(|x| *x = half_of(*x));
                         }
                     }
                 });

@@ -1,20 +1,38 @@
 //! Gradient of attention in the queries.
 
-use super::attention::{Attention, SCRATCH, Shape, TILE};
+use super::attention::{Attention, Holds, SCRATCH, Shape, TILE, alike, by_matrices, causal};
+use super::matmul::HALF;
+use super::matmul::twin::{half_of, halves};
 use super::product::{Strided, product};
-use super::shader;
 use super::vector::{Shared, exp, vectorised};
+use super::{attention_cooperative_grad_q, shader};
 use crate::device::{Access, Call, Kernel, Op, View};
 use rayon::prelude::*;
 
 /// `shaders/attention_grad_q.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "attention_grad_q",
-    source: shader!("attention_grad_q", "exponential", "attention", "attention_tile"),
+    source: shader!("attention_grad_q", "exponential", "attention", "half", "attention_tile"),
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Write],
     run,
+    others,
+    like,
+    inputs,
     ..Kernel::PLAIN
 };
+
+fn others(op: &Op) -> Vec<Op> {
+    by_matrices(op, &attention_cooperative_grad_q::KERNEL, false)
+}
+
+fn like(op: &Op) -> Op {
+    use Holds::{Keys, Queries, Spans, Stats};
+    alike(op, &[Queries, Keys, Keys, Queries, Stats, Spans, Queries], false)
+}
+
+fn inputs(op: &Op, binding: usize) -> Option<Vec<u32>> {
+    (binding == 5).then(|| causal(op))
+}
 
 impl Attention {
     /// dq = scale sum_j ds_j k_j, ds_j = p_j (dy . v_j - delta), p recomputed from the log-sum-exp.
@@ -24,7 +42,9 @@ impl Attention {
 }
 
 fn run(call: &mut Call<'_>) {
-    let (q, k, v, dy, stats, spans) = (call.read(0), call.read(1), call.read(2), call.read(3), call.read(4), call.words(5));
+    let half = call.constant(HALF) == 1;
+    let [q, k, v, dy] = [0, 1, 2, 3].map(|i| halves(call.read(i), half));
+    let (q, k, v, dy, stats, spans) = (&*q, &*k, &*v, &*dy, call.read(4), call.words(5));
     let dq = call.write(6);
     let s = Shape::new(call.params());
     let tiles = s.queries.div_ceil(TILE);
@@ -55,6 +75,9 @@ fn run(call: &mut Call<'_>) {
                     slopes[to..].fill(0.0);
                     for j in from..to {
                         slopes[j] = exp(scores[j] - log_sum) * (slopes[j] - delta);
+                    }
+                    if half {
+                        slopes[from..to].iter_mut().for_each(|x| *x = half_of(*x));
                     }
                 }
             });

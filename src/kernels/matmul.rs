@@ -1,10 +1,13 @@
 //! Matrix products in every layout a transformer needs, on weights of any format, with DiaBlo's diagonal added on the way.
 
+pub(super) mod packing;
 pub(super) mod twin;
 
-use super::{Format, grid, matmul_cooperative, matmul_cooperative_narrow, matmul_narrow, matmul_subgroup, matmul_vector, matmul_wide, op};
+use super::{Format, attention, attention_grad_kv, attention_grad_q};
+use super::{grid, matmul_cooperative, matmul_cooperative_narrow, matmul_narrow, matmul_packed, matmul_subgroup, matmul_vector};
+use super::{matmul_wide, op, pack};
 use crate::device::plan::BufferId;
-use crate::device::{Access, Kernel, Op, View};
+use crate::device::{Access, Kernel, Limits, Op, Plan, PlanBuilder, View};
 use twin::run;
 
 /// `shaders/matmul.wgsl` with tiles of 64 x 64 x 16.
@@ -37,7 +40,9 @@ pub(super) const QUADS: &str = include_str!("../../shaders/shared/matmul_quads.w
 pub(super) const TILES: &str = include_str!("../../shaders/shared/matmul_tile.wgsl");
 
 /// The constant that has factors rounded to f16.
-const HALF: &str = "HALF";
+pub(super) const HALF: &str = "HALF";
+/// The constant of products whose factors are packed.
+const PACKED: &str = "PACKED";
 /// The constants that say whether numbers of a row of A, and of a column of B, lie side by side, for those that read four at a time.
 const A_ALONG_K: &str = "A_ALONG_K";
 const B_ALONG_K: &str = "B_ALONG_K";
@@ -254,16 +259,31 @@ fn tiles(p: &Params, rows: u32, cols: u32) -> [u32; 3] {
     [p.n.div_ceil(cols).max(1), p.m.div_ceil(rows).max(1), p.batch]
 }
 
-/// Has a product's factors rounded to f16 as they are loaded; sums stay in 32 bits. Other operations and products of few rows, which
-/// wait for memory alone, stay as they are.
+/// Has the factors of a product, or of an attention's, rounded to f16 as they are loaded; sums stay in 32 bits. Other operations and products
+/// of few rows, which wait for memory alone, stay as they are; packed ones are rounded already.
 pub fn in_half(op: &mut Op) {
-    if op.kernel.name == KERNEL.name {
+    let attends = [&attention::KERNEL, &attention_grad_q::KERNEL, &attention_grad_kv::KERNEL].iter().any(|k| k.name == op.kernel.name);
+    if attends || op.kernel.name == KERNEL.name && !is_packed(op) {
         op.constants.push((HALF, 1));
     }
 }
 
 fn is_half(op: &Op) -> bool {
     op.constants.contains(&(HALF, 1))
+}
+
+/// Closes a plan whose products take factors in f16, as it is best for a device with these limits.
+pub fn finish_in_half(mut plan: PlanBuilder, limits: Limits) -> Plan {
+    if limits.matrix_units {
+        packing::pack_factors(&mut plan, limits.piece_bytes.min(limits.max_binding_bytes));
+    }
+    let mut plan = plan.finish();
+    plan.ops.iter_mut().for_each(in_half);
+    plan
+}
+
+fn is_packed(op: &Op) -> bool {
+    op.constants.contains(&(PACKED, 1))
 }
 
 fn params_of(op: &Op) -> Params {
@@ -288,6 +308,9 @@ fn in_quads(op: &Op, p: &Params) -> Option<[bool; 2]> {
 fn others(op: &Op) -> Vec<Op> {
     let p = params_of(op);
     let by = |kernel, rows, cols| Op { kernel, grid: tiles(&p, rows, cols), ..op.clone() };
+    if is_packed(op) {
+        return vec![by(&matmul_packed::KERNEL, 128, 128)];
+    }
     let mut others = vec![by(&matmul_narrow::KERNEL, 32, 32), by(&matmul_subgroup::KERNEL, 64, 32)];
     if let Some([a_along, b_along]) = in_quads(op, &p) {
         let in_quads = |kernel, side| {
@@ -319,6 +342,11 @@ fn like(op: &Op) -> Op {
     let batch = (1usize << 24) / (m * k).max(n * k).max(m * n);
     let batch = batch.clamp(1, 16).min(p.batch.next_power_of_two() as usize);
     let view = |index: usize, len: usize| View { buffer: BufferId::Transient(index), offset: 0, len };
+    if is_packed(op) {
+        let [a, b] = [view(0, pack::words(m, k)), view(1, pack::words(n, k))];
+        let c = Matrix::rows(view(5, m * n), n);
+        return packing::packed(MatMul::new(m, n, k, Matrix::rows(a, k), Matrix::rows(b, k).transposed(), c), a, b);
+    }
     let lying = |view: View, rows: usize, cols: usize, along_rows: bool| {
         let matrix = if along_rows { Matrix::rows(view, rows).transposed() } else { Matrix::rows(view, cols) };
         matrix.every(rows * cols)

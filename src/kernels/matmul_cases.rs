@@ -2,7 +2,9 @@
 
 use super::Format;
 use super::cases::{Case, CaseBuilder, IN_HALF, SUMMED};
+use super::matmul::packing::packed;
 use super::matmul::{Diagonal, MatMul, Matrix, in_half};
+use super::pack::{self, Factor, pack};
 use crate::device::View;
 
 /// How a product's matrices lie: x W^T, g W, g^T x.
@@ -76,6 +78,71 @@ pub(super) fn matmuls(cases: &mut Vec<Case>) {
     matmuls_with_diagonal(cases);
     matmuls_of_blocks(cases);
     matmuls_in_half(cases);
+    packs(cases);
+    matmuls_of_packed(cases);
+}
+
+/// Factors on their way to matrix units, around the edges of tiles of 128 lines and 32 numbers.
+fn packs(cases: &mut Vec<Case>) {
+    for (lines, k, scale) in
+        [(1usize, 1usize, 1.0), (3, 65, 1.0), (63, 33, 2e5), (65, 32, 1e-5), (128, 64, 1.0), (130, 31, 3e-8), (257, 100, 1.0)]
+    {
+        for along_k in [true, false] {
+            for format in Format::ALL {
+                // With blocks that divide neither side, of a piece of a weight that begins in the middle of one.
+                for blocks in [0usize, 1, 3] {
+                    // A driver may multiply with the scale and add D in one rounding.
+                    if blocks > 0 && matches!(format, Format::Int8 | Format::Nf4) {
+                        continue;
+                    }
+                    let mut b = CaseBuilder::new((lines * 31 + k) as u32);
+                    let first_output = if blocks > 1 { 5 } else { 0 };
+                    let columns_are_outputs = along_k;
+                    let (inputs, outputs) = if columns_are_outputs { (k, lines) } else { (lines, k) };
+                    let count = lines * k + 7;
+                    let view = if format == Format::F32 { b.floats(count, scale) } else { b.weight(count, format) };
+                    let diagonal = (blocks > 0).then(|| {
+                        let (block_in, block_out) = (inputs.div_ceil(blocks), (outputs + first_output).div_ceil(blocks));
+                        let view = b.floats(blocks * block_in * block_out, 1.0);
+                        Diagonal { view, block_in, block_out, first_output, columns_are_outputs }
+                    });
+                    let (line_stride, k_stride) = if along_k { (k, 1) } else { (1, lines) };
+                    let y = b.noisy_output(pack::words(lines, k));
+                    let op = pack(Factor { view, format, lines, k, offset: 7, line_stride, k_stride, diagonal }, y);
+                    cases.push(b.finish(
+                        format!("{lines} lines of {k}, along k {along_k}, {format:?}, {blocks} blocks, to {scale}"),
+                        0.0,
+                        op,
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// Products of packed factors, around the edges of tiles of 128 x 128 x 32.
+fn matmuls_of_packed(cases: &mut Vec<Case>) {
+    for [m, n, k] in [[1, 1, 1], [3, 65, 63], [65, 127, 64], [130, 129, 33], [128, 256, 64], [257, 136, 72]] {
+        for extra in ["nothing", "alpha", "accumulate", "bias", "residual", "all", "a wider matrix", "a place"] {
+            let mut b = CaseBuilder::new((m * 31 + n * 7 + k) as u32);
+            let has = |which: &str| extra == which || extra == "all";
+            let (a, w) = (b.packed(m, k), b.packed(n, k));
+            let (width, first) = match extra {
+                "a wider matrix" => (n + 12, 4),
+                "a place" => (n + 9, 3),
+                _ => (n, 0),
+            };
+            let (bias, residual, c) = (b.floats(n + 5, 1.0), b.floats(m * n, 1.0), b.noisy_output(m * width));
+            let product = MatMul {
+                alpha: if has("alpha") { 0.3 } else { 1.0 },
+                accumulate: has("accumulate"),
+                bias: has("bias").then_some((bias, 5)),
+                residual: has("residual").then_some(residual),
+                ..MatMul::new(m, n, k, Matrix::rows(a, k), Matrix::rows(w, k).transposed(), Matrix::rows(c, width).at(first))
+            };
+            cases.push(b.finish(format!("{m} x {n} x {k}, packed, with {extra}"), SUMMED, packed(product, a, w)));
+        }
+    }
 }
 
 /// Factors rounded to f16: beyond its range, and below its normal numbers, too.

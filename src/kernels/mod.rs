@@ -8,6 +8,9 @@ pub mod activation;
 pub mod adamw;
 pub mod attention;
 mod attention_cases;
+pub mod attention_cooperative;
+pub mod attention_cooperative_grad_kv;
+pub mod attention_cooperative_grad_q;
 pub mod attention_delta;
 pub mod attention_grad_kv;
 pub mod attention_grad_q;
@@ -36,11 +39,13 @@ mod matmul_cases;
 pub mod matmul_cooperative;
 pub mod matmul_cooperative_narrow;
 pub mod matmul_narrow;
+pub mod matmul_packed;
 pub mod matmul_subgroup;
 pub mod matmul_vector;
 pub mod matmul_wide;
 pub mod narrow;
 mod norm_cases;
+pub mod pack;
 mod product;
 pub mod rms_norm;
 pub mod rms_norm_grad;
@@ -100,6 +105,9 @@ pub static ALL: &[&Kernel] = &[
     &activate_grad::KERNEL,
     &adamw::KERNEL,
     &attention::KERNEL,
+    &attention_cooperative::KERNEL,
+    &attention_cooperative_grad_kv::KERNEL,
+    &attention_cooperative_grad_q::KERNEL,
     &attention_delta::KERNEL,
     &attention_grad_kv::KERNEL,
     &attention_grad_q::KERNEL,
@@ -125,9 +133,11 @@ pub static ALL: &[&Kernel] = &[
     &matmul_narrow::KERNEL,
     &matmul_cooperative::KERNEL,
     &matmul_cooperative_narrow::KERNEL,
+    &matmul_packed::KERNEL,
     &matmul_subgroup::KERNEL,
     &matmul_vector::KERNEL,
     &narrow::KERNEL,
+    &pack::KERNEL,
     &rms_norm::KERNEL,
     &rms_norm_grad::KERNEL,
     &rms_norm_weight_grad::KERNEL,

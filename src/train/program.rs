@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::kernels::adamw::{AdamW, adamw};
 use crate::kernels::clip::clip;
 use crate::kernels::fill::fill;
-use crate::kernels::matmul::in_half;
+use crate::kernels::matmul::finish_in_half;
 use crate::kernels::sum_squares::{PARTIALS, sum_squares};
 use crate::kernels::{Format, METRIC_WORDS};
 use crate::model::decoding::{Decoding, PIECE};
@@ -220,11 +220,7 @@ impl Program {
         if let Some(dx) = graph.loss(&mut plan, forward.y, true) {
             graph.backward(&mut plan, forward, dx);
         }
-        let mut plan = plan.finish();
-        if shape.half {
-            plan.ops.iter_mut().for_each(in_half);
-        }
-        plan
+        if shape.half { finish_in_half(plan, self.layout.limits) } else { plan.finish() }
     }
 
     fn lay_loss(&self, config: &ModelConfig, shape: &Shape, seq: usize) -> Plan {

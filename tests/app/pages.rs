@@ -34,7 +34,8 @@ fn open(theme: Theme, zoom: f32) -> Option<App> {
     let mut app = builder.build_eframe(|cc| DiabloApp::new(cc));
     wait(&mut app, "the drivers", |app| app.shared.machine.value.is_some());
     // The same machine on every machine: pictures show it.
-    let cpu = MachineDevice { request: "cpu".into(), name: "CPU (8 threads)".into(), free: Some(16 << 30), piece: 64 << 20 };
+    let cpu =
+        MachineDevice { request: "cpu".into(), name: "CPU (8 threads)".into(), free: Some(16 << 30), limits: diablo::device::Limits::NONE };
     app.state_mut().shared.machine.value = Some(Machine { devices: vec![cpu], auto: 0, why: "no GPU driver was found".into() });
     app.state_mut().shared.home = HOME.into();
     app.state_mut().shared.settings.theme = theme.into();
@@ -272,7 +273,8 @@ fn errors_stand_where_they_arise_and_say_what_to_do() {
     picture(&mut app, "method-error-light");
     app.state_mut().shared.run.blocks = Some(Blocks::One(16));
     // A machine that is too small for it.
-    let small = MachineDevice { request: "cpu".into(), name: "CPU (1 thread)".into(), free: Some(8 << 20), piece: 64 << 20 };
+    let small =
+        MachineDevice { request: "cpu".into(), name: "CPU (1 thread)".into(), free: Some(8 << 20), limits: diablo::device::Limits::NONE };
     app.state_mut().shared.machine.value = Some(Machine { devices: vec![small], auto: 0, why: String::new() });
     settle(&mut app, "Make it fit");
     picture(&mut app, "method-too-large-light");

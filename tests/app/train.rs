@@ -253,7 +253,7 @@ fn a_run_has_its_picture() {
             request: "cpu".into(),
             name: "CPU (8 threads)".into(),
             free: Some(16 << 30),
-            piece: 64 << 20,
+            limits: diablo::device::Limits::NONE,
         };
         let machine = diablo::app::shared::Machine { devices: vec![cpu], auto: 0, why: String::new() };
         let shared = &mut app.state_mut().shared;

@@ -31,7 +31,8 @@ pub fn open(theme: Theme, size: [f32; 2], zoom: f32) -> Option<App> {
     let mut app = builder.build_eframe(|cc| DiabloApp::new(cc));
     wait(&mut app, "the drivers", |app| app.shared.machine.value.is_some());
     // The same machine on every machine: pictures show it.
-    let cpu = MachineDevice { request: "cpu".into(), name: "CPU (8 threads)".into(), free: Some(16 << 30), piece: 64 << 20 };
+    let cpu =
+        MachineDevice { request: "cpu".into(), name: "CPU (8 threads)".into(), free: Some(16 << 30), limits: diablo::device::Limits::NONE };
     let state = app.state_mut();
     state.shared.machine.value = Some(Machine { devices: vec![cpu], auto: 0, why: "no GPU driver was found".into() });
     state.shared.settings.theme = theme.into();

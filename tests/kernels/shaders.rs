@@ -38,6 +38,11 @@ fn with_constants(mut write: impl FnMut(&Kernel, &Module, &ModuleInfo) -> Result
             if !seen.insert(format!("{constants:?}")) {
                 continue;
             }
+            // wgpu refuses what the shader does not have.
+            for (name, _) in constants {
+                let has = module.overrides.iter().any(|(_, o)| o.name.as_deref() == Some(name));
+                assert!(has, "{}.wgsl has no constant {name}", kernel.name);
+            }
             let constants = constants.iter().map(|(name, value)| ((*name).to_owned(), f64::from(*value))).collect();
             naga::back::pipeline_constants::process_overrides(&module, &info, None, &constants)
                 .map_err(|e| e.to_string())

@@ -104,7 +104,15 @@ fn a_wrong_number_is_noticed() {
 }
 
 /// Kernel, text of its shader, what stands there instead.
-const FAULTS: [(&str, &str, &str); 53] = [
+const FAULTS: [(&str, &str, &str); 61] = [
+    ("attention", "return factors(vec4f(v_at(places[0])", "return (vec4f(v_at(places[0])"),
+    ("attention_grad_q", "factors(vec4f(slope0[i]", "(vec4f(slope0[i]"),
+    ("attention_grad_kv", "factors(made.slopes)", "made.slopes"),
+    ("attention_grad_kv", "return factors(vec4f(dy_at(places[0])", "return (vec4f(dy_at(places[0])"),
+    ("pack", "at.x < params.lines && at.y < params.k", "at.y < params.k"),
+    ("pack", "params.first_output + select(k, line, lines_are_outputs)", "select(k, line, lines_are_outputs)"),
+    ("pack", "<= last_input", "< last_input"),
+    ("matmul", "k % PACKED_K * PACKED_LINES", "k % PACKED_K * (PACKED_LINES - 1u)"),
     ("matmul_narrow", "rows[3] * cols", "rows[2] * cols"),
     ("matmul_narrow", "factors(four), k0 + at_a.y < k", "factors(four), true"),
     ("column_sum", "row += LANES", "row += LANES + 1u"),

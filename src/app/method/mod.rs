@@ -40,7 +40,7 @@ impl Asked {
         same_rows
             && Arc::ptr_eq(&self.model, &other.model)
             && self.free == other.free
-            && self.limits.piece_bytes == other.limits.piece_bytes
+            && self.limits == other.limits
             && self.run == other.run
     }
 }
@@ -93,7 +93,7 @@ impl MethodPage {
         let Some(model) = shared.model.value.clone() else { return };
         let device = shared.machine.value.as_ref().and_then(|m| m.device(&shared.run.device));
         let free = device.and_then(|d| d.free);
-        let limits = Limits { piece_bytes: device.map_or(Limits::NONE.piece_bytes, |d| d.piece), ..Limits::NONE };
+        let limits = device.map_or(Limits::NONE, |d| d.limits);
         let asked = Asked { run: shared.run.clone(), model, rows: shared.rows.value.clone(), free, limits };
         if self.estimate.is_running() || self.asked.as_ref().is_some_and(|a| a.same(&asked)) {
             return;

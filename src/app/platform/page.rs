@@ -37,7 +37,7 @@ pub fn machine(ctx: &egui::Context) -> Job<Machine> {
                     request: i.to_string(),
                     name: format!("{} ({})", text(a, "name"), text(a, "kind")),
                     free: None,
-                    piece: Limits::NONE.piece_bytes,
+                    limits: Limits::NONE,
                 });
                 return Ok(Machine::of(gpus, chosen, why));
             }

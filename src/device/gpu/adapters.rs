@@ -67,9 +67,14 @@ impl AdapterReport {
         Some(format!("{} offers {has} {what}, and {needed} are needed", self.name))
     }
 
-    /// See [`Limits::piece_bytes`].
-    pub fn piece_bytes(&self) -> u64 {
-        Limits::piece_of(self.memory_bytes.filter(|_| !self.is_software()).unwrap_or(0))
+    /// What plans for it are laid out by.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            max_binding_bytes: self.max_binding_bytes,
+            max_buffer_bytes: self.max_buffer_bytes,
+            piece_bytes: Limits::piece_of(self.memory_bytes.filter(|_| !self.is_software()).unwrap_or(0)),
+            matrix_units: self.matrices,
+        }
     }
 
     /// Whether the processor does this adapter's work.
@@ -178,15 +183,6 @@ impl Gpu {
     /// What is known about the adapter.
     pub fn report(&self) -> &AdapterReport {
         &self.report
-    }
-
-    pub(in crate::device) fn plan_limits(&self) -> Limits {
-        let limits = self.device.limits();
-        Limits {
-            max_binding_bytes: limits.max_storage_buffer_binding_size,
-            max_buffer_bytes: limits.max_buffer_size,
-            piece_bytes: self.report.piece_bytes(),
-        }
     }
 
     /// Whether it is still whole: nothing more can be done with a device that was lost or that refused something.

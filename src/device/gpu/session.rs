@@ -342,7 +342,7 @@ pub(super) fn in_time<'a, 'b>(
 
 async fn create_buffer(gpu: &Gpu, decl: &BufferDecl) -> Result<wgpu::Buffer> {
     let size = decl.words as u64 * 4;
-    let limits = gpu.plan_limits();
+    let limits = gpu.report().limits();
     let what = || format!("{}: {} needs a buffer of {}", gpu.name(), decl.label, human_bytes(size));
     let hint = "use a smaller --batch-size or --seq-len, --gradient-checkpointing, or --device cpu";
     if size > limits.max_binding_bytes.min(limits.max_buffer_bytes) {
@@ -434,7 +434,7 @@ mod tests {
             return;
         };
         let (pieces, words) = (64, 2 << 20);
-        let mut layout = Layout::new(gpu.plan_limits());
+        let mut layout = Layout::new(gpu.report().limits());
         let view = layout.buffer("weights", words, Category::Weights);
         let device = gpu.device.clone();
         let taken = || device.generate_allocator_report().map(|report| report.total_allocated_bytes);

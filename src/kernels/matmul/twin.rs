@@ -1,11 +1,13 @@
 //! The product's CPU twin: tiles of C by the matrix library.
 
-use super::{ACCUMULATE, ADD_BIAS, ADD_RESIDUAL, DIAGONAL_K_IS_OUTPUT, DIAGONAL_N_IS_OUTPUT, HALF, Params};
+use super::{ACCUMULATE, ADD_BIAS, ADD_RESIDUAL, DIAGONAL_K_IS_OUTPUT, DIAGONAL_N_IS_OUTPUT, HALF, PACKED, Params};
 use crate::device::Call;
-use crate::kernels::Format;
+use crate::device::kernel::Binding;
 use crate::kernels::product::{Matrix, product_at};
 use crate::kernels::vector::{Shared, for_chunks, vectorised};
+use crate::kernels::{Format, pack};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 thread_local! {
@@ -47,23 +49,13 @@ fn tiling(m: usize, n: usize, k: usize, batch: usize, panels: bool, threads: usi
 
 /// Tiles of C are independent, so each is one task; the sum over k is never split.
 pub(super) fn run(call: &mut Call<'_>) {
+    if call.constant(PACKED) == 1 {
+        return run_packed(call);
+    }
     let p: Params = call.params();
     let format = Format::from_constant(call.constant("FORMAT"));
     let half = call.constant(HALF) == 1;
-    let (a, b_words) = (call.read(0), call.words(1));
-    let rounded: Vec<f32>;
-    let a = if half {
-        let mut halves = vec![0.0; a.len()];
-        for_chunks(&mut halves, |start, out| {
-            for (i, out) in out.iter_mut().enumerate() {
-                *out = half_of(a[start + i]);
-            }
-        });
-        rounded = halves;
-        &rounded
-    } else {
-        a
-    };
+    let (a, b_words) = (halves(call.read(0), half), call.words(1));
     let (diagonal, bias, residual) = (call.read(2), call.read(3), call.read(4));
     let c_slice = call.write(5);
     let c = Shared(c_slice.as_mut_ptr());
@@ -141,14 +133,49 @@ pub(super) fn run(call: &mut Call<'_>) {
     }
 }
 
+/// Numbers as factors, rounded to f16 if `half`.
+pub(in crate::kernels) fn halves(x: &[f32], half: bool) -> Cow<'_, [f32]> {
+    if !half {
+        return Cow::Borrowed(x);
+    }
+    let mut halves = vec![0.0; x.len()];
+    for_chunks(&mut halves, |start, out| {
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = half_of(x[start + i]);
+        }
+    });
+    Cow::Owned(halves)
+}
+
+/// A product of packed factors: unpacked, it is any other.
+fn run_packed(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let k = p.k as usize;
+    let lines = |packed: &[u32], lines: u32| {
+        let mut numbers = vec![0.0; lines as usize * k];
+        for_chunks(&mut numbers, |start, out| {
+            for (i, out) in out.iter_mut().enumerate() {
+                let place = pack::place((start + i) / k, (start + i) % k, k);
+                *out = half::f16::from_bits((packed[place / 2] >> (place % 2 * 16)) as u16).to_f32();
+            }
+        });
+        numbers
+    };
+    let (a, b) = (lines(call.words(0), p.m), lines(call.words(1), p.n));
+    let plain = Params { a_offset: 0, a_row: p.k, a_col: 1, b_offset: 0, b_row: 1, b_col: p.k, ..p };
+    let mut bindings: Vec<Binding<'_>> = [&a, &b].into_iter().map(|x| Binding::Read(bytemuck::cast_slice(x))).collect();
+    bindings.extend((2..6).map(|i| std::mem::replace(&mut call.bindings[i], Binding::Taken)));
+    run(&mut Call { params: bytemuck::cast_slice(bytemuck::bytes_of(&plain)), constants: &[], bindings });
+}
+
 /// The nearest number of f16, to even in the middle; the largest one where `x` lies beyond it; what is not finite stays what it is. As the
 /// shader has it, since the compiler makes vectors of this.
 #[inline(always)]
-fn half_of(x: f32) -> f32 {
+pub(in crate::kernels) fn half_of(x: f32) -> f32 {
     let bits = x.to_bits();
     let size = bits & 0x7fff_ffff;
     // Below 2^-14 f16 has steps of 2^-24, as 32-bit floats have around 0.75.
-    let small = (x + 0.75) - 0.75;
+    let small = ((x + 0.75) - 0.75).copysign(x);
     let rounded = f32::from_bits(bits.wrapping_add(0xfff + (bits >> 13 & 1)) & 0xffff_e000);
     let bounded = if rounded > 65504.0 { 65504.0 } else { rounded };
     let bounded = if bounded < -65504.0 { -65504.0 } else { bounded };
