@@ -6,6 +6,7 @@ use diablo::device::{Device, Kernel, Needs};
 use diablo::kernels::Format;
 use diablo::kernels::cases::{self, Case, CaseBuilder, Product};
 use diablo::kernels::matmul::{Diagonal, MatMul, Matrix};
+use diablo::kernels::pack;
 use std::time::Duration;
 
 /// The software driver where there is one, so that the test is the same everywhere; else any adapter.
@@ -209,6 +210,22 @@ impl<'a> Given<'a> {
         self.words(binding).iter().map(|w| f64::from(f32::from_bits(*w))).collect()
     }
 
+    fn constant(&self, name: &str) -> u32 {
+        self.case.plan.ops[0].constants.iter().find(|c| c.0 == name).map_or(0, |c| c.1)
+    }
+
+    /// A factor as it is multiplied.
+    fn factor(&self, x: f64) -> f64 {
+        if self.constant("HALF") == 0 {
+            return x;
+        }
+        f64::from(half::f16::from_f32((x as f32).clamp(-65504.0, 65504.0)).to_f32())
+    }
+
+    fn factors(&self, binding: usize) -> Vec<f64> {
+        self.numbers(binding).into_iter().map(|x| self.factor(x)).collect()
+    }
+
     fn param(&self, index: usize) -> usize {
         self.params[index] as usize
     }
@@ -220,12 +237,15 @@ impl<'a> Given<'a> {
 
 /// Whether the twin gives `want`, output by output.
 fn agrees(case: &Case, want: &[Vec<f64>]) {
+    // Where shares are rounded to 11 bits, the last bit of a number in 32 may decide one of them.
+    let rounds = case.kernel.starts_with("attention") && case.plan.ops[0].constants.contains(&("HALF", 1));
+    let allowed = if rounds { f64::from(case.tolerance) } else { 1e-5 };
     let got = case.floats(&Device::Cpu).expect("the CPU runs");
     for (output, (got, want)) in got.iter().zip(want).enumerate() {
         let largest = want.iter().fold(f64::from(case.floor), |a, x| a.max(x.abs()));
         for (i, (got, want)) in got.iter().zip(want).enumerate() {
             let error = (f64::from(*got) - want).abs() / largest;
-            assert!(error <= 1e-5, "{} {}: output {output} at {i} is {got}, not {want}", case.kernel, case.name);
+            assert!(error <= allowed, "{} {}: output {output} at {i} is {got}, not {want}", case.kernel, case.name);
         }
     }
 }
@@ -268,9 +288,7 @@ fn product(g: &Given<'_>) -> Vec<Vec<f64>> {
         std::array::from_fn(|i| g.param(i));
     let alpha = g.param_f64(15);
     let [m_limit, n_limit, k_limit, block_in, block_out, first, bias0, batch]: [usize; 8] = std::array::from_fn(|i| g.param(16 + i));
-    let constant = |name: &str| g.case.plan.ops[0].constants.iter().find(|c| c.0 == name).map_or(0, |c| c.1);
-    let (format, half) = (constant("FORMAT"), constant("HALF") == 1);
-    let factor = |x: f64| if half { f64::from(half::f16::from_f32((x as f32).clamp(-65504.0, 65504.0)).to_f32()) } else { x };
+    let (format, half, packed) = (g.constant("FORMAT"), g.constant("HALF") == 1, g.constant("PACKED") == 1);
     let (a, b, diagonal, bias, residual, mut c) = (g.numbers(0), g.words(1), g.numbers(2), g.numbers(3), g.numbers(4), g.numbers(5));
     let entry = |output: usize, input: usize| {
         if output / block_out == input / block_in { diagonal[input * block_out + output % block_out] } else { 0.0 }
@@ -280,6 +298,11 @@ fn product(g: &Given<'_>) -> Vec<Vec<f64>> {
             for j in (0..n).filter(|j| z * n + j < n_limit) {
                 let mut sum = 0.0;
                 for l in (0..k).filter(|l| z * k + l < k_limit) {
+                    if packed {
+                        let number = |words, line| widened(words, 1, pack::place(line, l, k));
+                        sum += number(g.words(0), i) * number(b, j);
+                        continue;
+                    }
                     let d = match flags & 24 {
                         8 => entry(first + j, l),
                         16 => entry(first + l, j),
@@ -288,7 +311,7 @@ fn product(g: &Given<'_>) -> Vec<Vec<f64>> {
                     let weight = widened(b, format, b0 + z * b_batch + l * b_row + j * b_col);
                     // What is rounded twice is a sum in 32 bits first.
                     let weight = if half { f64::from(weight as f32 + d as f32) } else { weight + d };
-                    sum += factor(a[a0 + z * a_batch + i * a_row + l * a_col]) * factor(weight);
+                    sum += g.factor(a[a0 + z * a_batch + i * a_row + l * a_col]) * g.factor(weight);
                 }
                 let at = c0 + z * c_batch + i * c_row + j;
                 let added = |flag: usize, x: f64| if flags & flag != 0 { x } else { 0.0 };
@@ -300,6 +323,26 @@ fn product(g: &Given<'_>) -> Vec<Vec<f64>> {
     }
     c.truncate(g.case.outputs[0].1);
     vec![c]
+}
+
+#[test]
+fn pack_is_its_definition() {
+    each("pack", |g| {
+        let [lines, k, offset, line_stride, k_stride, block_in, block_out, first, lines_are_outputs]: [usize; 9] =
+            std::array::from_fn(|i| g.param(i));
+        let (x, diagonal) = (g.words(0), g.numbers(1));
+        let mut words = vec![0u32; pack::words(lines, k)];
+        for (line, number) in (0..lines).flat_map(|line| (0..k).map(move |number| (line, number))) {
+            let mut value = widened(x, g.constant("FORMAT"), offset + line * line_stride + number * k_stride) as f32;
+            let (output, input) = if lines_are_outputs == 1 { (first + line, number) } else { (first + number, line) };
+            if block_in > 0 && output / block_out == input / block_in {
+                value += diagonal[input * block_out + output % block_out] as f32;
+            }
+            let place = pack::place(line, number, k);
+            words[place / 2] |= u32::from(half::f16::from_f32(value.clamp(-65504.0, 65504.0)).to_bits()) << (16 * (place % 2));
+        }
+        vec![words.into_iter().map(|word| f64::from(f32::from_bits(word))).collect()]
+    });
 }
 
 #[test]
@@ -383,7 +426,7 @@ impl Shape {
 fn attention_is_its_definition() {
     each("attention", |g| {
         let s = Shape::new(g);
-        let (q, k, v) = (g.numbers(0), g.numbers(1), g.numbers(2));
+        let (q, k, v) = (g.factors(0), g.factors(1), g.factors(2));
         let (mut y, mut stats) = (g.numbers(4), g.numbers(5));
         s.each_query(g.words(3), |row, head, i, span| {
             let at = s.query(row, i, head);
@@ -393,9 +436,11 @@ fn attention_is_its_definition() {
             if span.is_empty() {
                 return;
             }
-            let shares: Vec<f64> = span.clone().map(|j| (s.scale * s.dot(&q, at, &k, s.key(row, j, head))).exp()).collect();
+            let scores: Vec<f64> = span.clone().map(|j| s.scale * s.dot(&q, at, &k, s.key(row, j, head))).collect();
+            let largest = scores.iter().copied().fold(f64::MIN, f64::max);
+            let shares: Vec<f64> = scores.iter().map(|score| g.factor((score - largest).exp())).collect();
             let total: f64 = shares.iter().sum();
-            *stat = total.ln();
+            *stat = largest + total.ln();
             for (share, j) in shares.iter().zip(span) {
                 for d in 0..s.dim {
                     y[at + d] += share / total * v[s.key(row, j, head) + d];
@@ -430,7 +475,7 @@ fn attention_gradients_are_their_definitions() {
         let share = (s.scale * s.dot(&g[0], at_q, &g[1], at_k) - g[4][stat]).exp();
         (share, share * (s.dot(&g[3], at_q, &g[2], at_k) - g[4][stat + 1]))
     };
-    let five = |g: &Given<'_>| (0..5).map(|i| g.numbers(i)).collect::<Vec<_>>();
+    let five = |g: &Given<'_>| (0..5).map(|i| if i < 4 { g.factors(i) } else { g.numbers(i) }).collect::<Vec<_>>();
     each("attention_grad_q", |g| {
         let (s, given) = (Shape::new(g), five(g));
         let mut dq = vec![0.0; g.case.outputs[0].1];
@@ -438,7 +483,7 @@ fn attention_gradients_are_their_definitions() {
             for j in span {
                 let (_, slope) = pair(&s, &given, row, head, i, j);
                 for d in 0..s.dim {
-                    dq[s.query(row, i, head) + d] += s.scale * slope * given[1][s.key(row, j, head) + d];
+                    dq[s.query(row, i, head) + d] += s.scale * g.factor(slope) * given[1][s.key(row, j, head) + d];
                 }
             }
         });
@@ -451,8 +496,8 @@ fn attention_gradients_are_their_definitions() {
             for j in span {
                 let (share, slope) = pair(&s, &given, row, head, i, j);
                 for d in 0..s.dim {
-                    dk[s.key(row, j, head) + d] += s.scale * slope * given[0][s.query(row, i, head) + d];
-                    dv[s.key(row, j, head) + d] += share * given[3][s.query(row, i, head) + d];
+                    dk[s.key(row, j, head) + d] += s.scale * g.factor(slope) * given[0][s.query(row, i, head) + d];
+                    dv[s.key(row, j, head) + d] += g.factor(share) * given[3][s.query(row, i, head) + d];
                 }
             }
         });

@@ -102,6 +102,8 @@ impl Gpu {
 
     /// Measures an operation by every kernel that can do it; the fastest, and whether all of them were tried.
     async fn fastest(&self, op: &Op) -> Result<(&'static Kernel, bool)> {
+        // What keeps it from running is told below.
+        let _ = self.warm(op.clone()).await;
         let (mut best, mut all, mut refused) = ((f64::INFINITY, op.kernel), true, None);
         for candidate in self.candidates(op) {
             let kernel = candidate.kernel;
