@@ -160,13 +160,45 @@ fn devices_agree_on_fewer_bits() {
     }
 }
 
-/// The memory of Llama-3.2-1B's shape, 4 x 512 tokens.
-#[test]
-fn a_billion_parameters_fit() {
+fn a_billion() -> Source {
     let json = r#"{"architectures":["LlamaForCausalLM"],"vocab_size":128256,"hidden_size":2048,"intermediate_size":8192,
         "num_hidden_layers":16,"num_attention_heads":32,"num_key_value_heads":8,"head_dim":64,"rms_norm_eps":1e-5,"rope_theta":500000.0,
         "tie_word_embeddings":true,"max_position_embeddings":131072,"hidden_act":"silu"}"#;
-    let source = Source::drawn(ModelConfig::from_json(json, "config.json").expect("a configuration"));
+    Source::drawn(ModelConfig::from_json(json, "config.json").expect("a configuration"))
+}
+
+/// What packed factors take on GPUs with matrix units.
+#[test]
+fn packed_factors_take_little() {
+    let source = a_billion();
+    for (memory, batch_size) in [(8u64 << 30, 4), (80 << 30, 8)] {
+        let run = RunConfig {
+            weights: Some(WeightsFormat::Bf16),
+            mixed_precision: MixedPrecision::Fp16,
+            batch_size,
+            seq_len: 512,
+            ..RunConfig::default()
+        };
+        let [plain, packed] = [false, true].map(|matrix_units| {
+            let limits = Limits { matrix_units, piece_bytes: Limits::piece_of(memory), ..Limits::NONE };
+            Estimate::new(&run, &source, &[], 0, limits, None).expect("it lays out").memory.total()
+        });
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        println!(
+            "  {} x 512 tokens on {} GiB: {:.0} MiB, packed {:.0} MiB more",
+            batch_size,
+            memory >> 30,
+            mib(plain),
+            mib(packed - plain)
+        );
+        assert!(packed > plain && packed - plain <= memory / 16, "{plain} {packed}");
+    }
+}
+
+/// The memory of Llama-3.2-1B's shape, 4 x 512 tokens.
+#[test]
+fn a_billion_parameters_fit() {
+    let source = a_billion();
     let mut weights_alone = Vec::new();
     for (weights, most) in [(WeightsFormat::Bf16, 3.5), (WeightsFormat::Nf4, 1.8)] {
         let (mut both, mut trained) = (Vec::new(), Vec::new());
