@@ -12,8 +12,8 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let i = flat_index(workgroup, workgroups, thread);
-    if i < params.count {
+    let begin = first_of_four(workgroup, workgroups, thread);
+    for (var i = begin; i < min(begin + 1024u, params.count); i += 256u) {
         y[i] = x[i] * passed(x[i]);
     }
 }

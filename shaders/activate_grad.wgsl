@@ -12,10 +12,9 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let i = flat_index(workgroup, workgroups, thread);
-    if i >= params.count {
-        return;
+    let begin = first_of_four(workgroup, workgroups, thread);
+    for (var i = begin; i < min(begin + 1024u, params.count); i += 256u) {
+        let s = passed(x[i]);
+        x[i] = dy[i] * s * slope(x[i], s);
     }
-    let s = passed(x[i]);
-    x[i] = dy[i] * s * slope(x[i], s);
 }

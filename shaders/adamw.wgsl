@@ -30,8 +30,7 @@ fn main(
     let keep = 1.0 - lr * params.weight_decay;
     let rate = lr / inputs[3];
     let c2 = inputs[4];
-    // Four numbers a thread, 256 apart: a thread costs a processor as much as a number does.
-    let begin = flat_index(workgroup, workgroups, 0u) * 4u + thread;
+    let begin = first_of_four(workgroup, workgroups, thread);
     for (var i = begin; i < min(begin + 1024u, params.count); i += 256u) {
         let g = gradients[i] * scale;
         let m = params.beta1 * first[i] + (1.0 - params.beta1) * g;

@@ -13,12 +13,11 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let i = flat_index(workgroup, workgroups, thread);
-    if i >= params.count {
-        return;
+    let begin = first_of_four(workgroup, workgroups, thread);
+    for (var i = begin; i < min(begin + 1024u, params.count); i += 256u) {
+        let g = gate[i];
+        let s = passed(g);
+        gate[i] = dy[i] * up[i] * s * slope(g, s);
+        up[i] = dy[i] * g * s;
     }
-    let g = gate[i];
-    let s = passed(g);
-    gate[i] = dy[i] * up[i] * s * slope(g, s);
-    up[i] = dy[i] * g * s;
 }

@@ -20,14 +20,13 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let i = flat_index(workgroup, workgroups, thread);
-    if 2u * i >= params.count {
-        return;
+    let begin = first_of_four(workgroup, workgroups, thread);
+    for (var i = begin; i < min(begin + 1024u, (params.count + 1u) / 2u); i += 256u) {
+        let first = upper_half(x[2u * i]);
+        var second = 0u;
+        if 2u * i + 1u < params.count {
+            second = upper_half(x[2u * i + 1u]);
+        }
+        y[i] = first | (second << 16u);
     }
-    let first = upper_half(x[2u * i]);
-    var second = 0u;
-    if 2u * i + 1u < params.count {
-        second = upper_half(x[2u * i + 1u]);
-    }
-    y[i] = first | (second << 16u);
 }

@@ -15,7 +15,7 @@ pub static KERNEL: Kernel = Kernel {
 
 /// y = activation(x), `count` numbers.
 pub fn activate(activation: Activation, x: View, y: View, count: usize) -> Op {
-    let mut op = op(&KERNEL, vec![x, y], count as u32, grid256(count), 7 * count);
+    let mut op = op(&KERNEL, vec![x, y], count as u32, grid256(count.div_ceil(4)), 7 * count);
     op.constants = vec![("ACTIVATION", activation.constant())];
     op
 }

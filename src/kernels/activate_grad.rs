@@ -15,7 +15,7 @@ pub static KERNEL: Kernel = Kernel {
 
 /// x becomes dy * activation'(x).
 pub fn activate_grad(activation: Activation, dy: View, x: View, count: usize) -> Op {
-    let mut op = op(&KERNEL, vec![dy, x], count as u32, grid256(count), 10 * count);
+    let mut op = op(&KERNEL, vec![dy, x], count as u32, grid256(count.div_ceil(4)), 10 * count);
     op.constants = vec![("ACTIVATION", activation.constant())];
     op
 }

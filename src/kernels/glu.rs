@@ -15,7 +15,7 @@ pub static KERNEL: Kernel = Kernel {
 
 /// y = activation(gate) * up, `count` numbers (Shazeer 2020).
 pub fn glu(activation: Activation, gate: View, up: View, y: View, count: usize) -> Op {
-    let mut op = op(&KERNEL, vec![gate, up, y], count as u32, grid256(count), 8 * count);
+    let mut op = op(&KERNEL, vec![gate, up, y], count as u32, grid256(count.div_ceil(4)), 8 * count);
     op.constants = vec![("ACTIVATION", activation.constant())];
     op
 }

@@ -16,7 +16,7 @@ pub static KERNEL: Kernel = Kernel {
 
 /// gate becomes dy * up * activation'(gate), up becomes dy * activation(gate).
 pub fn glu_grad(activation: Activation, dy: View, gate: View, up: View, count: usize) -> Op {
-    let mut op = op(&KERNEL, vec![dy, gate, up], count as u32, grid256(count), 12 * count);
+    let mut op = op(&KERNEL, vec![dy, gate, up], count as u32, grid256(count.div_ceil(4)), 12 * count);
     op.constants = vec![("ACTIVATION", activation.constant())];
     op
 }

@@ -15,7 +15,7 @@ pub fn words(count: usize) -> usize {
 
 /// y = bf16(x), two numbers to a word, rounded to the nearest and to even in the middle; `count` numbers.
 pub fn narrow(x: View, y: View, count: usize) -> Op {
-    op(&KERNEL, vec![x, y], count as u32, grid256(words(count)), count)
+    op(&KERNEL, vec![x, y], count as u32, grid256(words(count).div_ceil(4)), count)
 }
 
 fn run(call: &mut Call<'_>) {

@@ -105,7 +105,9 @@ fn a_wrong_number_is_noticed() {
 }
 
 /// Kernel, text of its shader, what stands there instead.
-const FAULTS: [(&str, &str, &str); 61] = [
+const FAULTS: [(&str, &str, &str); 63] = [
+    ("glu", "begin + 1024u", "begin + 768u"),
+    ("narrow", "begin + 1024u", "begin + 256u"),
     ("attention", "return factors(vec4f(v_at(places[0])", "return (vec4f(v_at(places[0])"),
     ("attention_grad_q", "factors(vec4f(slope0[i]", "(vec4f(slope0[i]"),
     ("attention_grad_kv", "factors(made.slopes)", "made.slopes"),
