@@ -94,7 +94,7 @@ def steps(a, gpu, shape):
           f"median {median * 1e3:.1f} ms, {tokens / best:,.0f} tokens/s", flush=True)
     sizes = ["--shape", shape, "--batch-size", str(a.batch_size), "--seq-len", str(a.seq_len), "--weights", "bf16"]
     for method in ["lora", "diablo"]:
-        for title, options in [("f32", []), ("factors in 16 bits", ["--mixed-precision", "fp16", "--activations", "bf16"])]:
+        for title, options in [("f32", []), ("factors in 16 bits", ["--mixed-precision", "fp16"])]:
             told = own(a, *sizes, "--method", method, *options)["steps"][0]
             print(f"  {told['name'].split(', ', 1)[1]}, bf16 weights, {title}: best {told['best_seconds'] * 1e3:.1f} ms, "
                   f"{tokens / told['best_seconds']:,.0f} tokens/s, {told['memory'] / 2**30:.2f} GiB: "

@@ -24,7 +24,7 @@ pub struct ProductCase {
     pub outputs: usize,
     /// How the frozen weight is held; a weight gradient has none.
     pub format: Format,
-    /// Whether its factors are rounded to 16 bits.
+    /// Whether its factors are rounded to 16 bits; where the device has matrix units they are packed for each product, which is counted.
     pub half: bool,
 }
 
