@@ -1,6 +1,5 @@
 // Causal attention without a T x T matrix: softmax statistics online over tiles of 64 keys (Milakov and Gimelshein 2018;
-// Dao et al. 2022). One workgroup serves one token and head. A token sees the keys of its span.
-// One workgroup of 64 serves one token and head, so a thread owns up to four of the 256 dimensions.
+// Dao et al. 2022). One workgroup serves one token and head, and a thread of it up to four of at most 256 numbers. A token sees the keys of its span.
 const THREADS: u32 = 64u;
 const MAX_DIM: u32 = 256u;
 

@@ -11,9 +11,8 @@ const LINES: u32 = 64u;
 const STAGE_LINE: u32 = 34u;
 var<workgroup> stage: array<vec4<f16>, LINES * STAGE_LINE>; // [token or key][number of the head]
 
-// Nearest numbers of f16, the largest one beyond it; what is not finite stays what it is.
 fn halves(x: vec4f) -> vec4<f16> {
-    return vec4<f16>(select(x, clamp(x, vec4f(-65504.0), vec4f(65504.0)), abs(x) <= vec4f(3.4028234e38)));
+    return vec4<f16>(saturated(x));
 }
 
 // Where quad `quad` of a token's head lies, and of a key's. Past the edge stands the last one again: it is not seen.

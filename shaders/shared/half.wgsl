@@ -25,3 +25,8 @@ fn factors(x: vec4f) -> vec4f {
     }
     return vec4f(half_of(x.x), half_of(x.y), half_of(x.z), half_of(x.w));
 }
+
+// Numbers that a conversion to f16 makes no infinities of; what is not finite stays what it is.
+fn saturated(x: vec4f) -> vec4f {
+    return select(x, clamp(x, vec4f(-65504.0), vec4f(65504.0)), abs(x) <= vec4f(3.4028234e38));
+}

@@ -52,11 +52,6 @@ fn largest_of(x: vec4f) -> f32 {
     return max(max(size.x, size.y), max(size.z, size.w));
 }
 
-// The nearest number of f16, the largest one where x lies beyond it; what is not finite stays what it is.
-fn saturated(x: vec4f) -> vec4f {
-    return select(x, clamp(x, vec4f(-65504.0), vec4f(65504.0)), abs(x) <= vec4f(3.4028234e38));
-}
-
 fn put_a(unit: u32, x: Unit, k0: u32) {
     let at = quad_of(unit, A_ALONG_K);
     var low = bitcast<vec4f>(x.low);

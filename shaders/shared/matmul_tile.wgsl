@@ -21,11 +21,11 @@ fn copy_tiles(batch: u32, row0: u32, col0: u32, k0: u32, left_over: vec3u, threa
     let n = left_over.y;
     let k = left_over.z;
     // Neighbouring threads read neighbouring numbers, whichever way the matrix lies.
-    let along_a = params.a_col == 1u;
+    let along_a = PACKED == 0u && params.a_col == 1u;
     let a_quad = select(thread % QUADS, thread / TILE_K, along_a);
     let a_k = select(thread / QUADS, thread % TILE_K, along_a);
     let a_step = select(vec2u(0u, THREADS / QUADS), vec2u(THREADS / TILE_K, 0u), along_a);
-    let along_b = params.b_row == 1u;
+    let along_b = PACKED == 0u && params.b_row == 1u;
     let b_quad = select(thread % QUADS, thread / TILE_K, along_b);
     let b_k = select(thread / QUADS, thread % TILE_K, along_b);
     let b_step = select(vec2u(0u, THREADS / QUADS), vec2u(THREADS / TILE_K, 0u), along_b);

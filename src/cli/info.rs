@@ -9,6 +9,7 @@ use crate::data;
 use crate::device::{Category, Device, Ledger, Limits, human_bytes};
 use crate::error::{Error, Result};
 use crate::model::{ModelConfig, Source};
+use crate::train::config::MixedPrecision;
 use crate::train::estimate::Estimate as Laid;
 use crate::train::resolve::{self, Room};
 use crate::train::writer::Writer;
@@ -81,8 +82,10 @@ fn estimate(run: RunConfig, events: &mut dyn FnMut(Event)) -> Result<Estimate> {
     run.validate_options()?;
     let folder = names::model(&run.model, !run.init_from_config, events)?;
     let source = if run.init_from_config { Source::from_config(&folder)? } else { Source::open(&folder)? };
-    // A device is opened only where one is named: its largest binding decides how large tables are split.
-    let device = if run.device == "auto" { None } else { Some(Device::open(&run.device)?) };
+    // A device is opened only where one is named, or where it makes a difference that is not small: its largest binding decides how large
+    // tables are split, and matrix units take packed factors.
+    let named = run.device != "auto" || run.mixed_precision == MixedPrecision::Fp16;
+    let device = if named { Some(Device::open(&run.device)?) } else { None };
     let limits = device.as_ref().map_or(Limits::NONE, Device::limits);
     let (mut lengths, mut counts, mut found, mut padding) = (Vec::new(), None, Vec::new(), None);
     if !run.data.is_empty() {

@@ -80,6 +80,15 @@ impl Device {
         }
     }
 
+    /// The file that says that this device's matrix units were given up, where they were: two trials of them did not end, or they gave other
+    /// numbers.
+    pub fn given_up(&self) -> Option<std::path::PathBuf> {
+        match self {
+            Self::Cpu => None,
+            Self::Gpu(gpu) => gpu.report().given_up.clone(),
+        }
+    }
+
     /// Whether this is the CPU executor.
     pub fn is_cpu(&self) -> bool {
         matches!(self, Self::Cpu)

@@ -1,5 +1,6 @@
 //! Causal attention, forward; and what its three kernels share.
 
+use super::cases::Noise;
 use super::matmul::HALF;
 use super::matmul::twin::{half_of, halves};
 use super::product::{Strided, product};
@@ -32,7 +33,7 @@ fn like(op: &Op) -> Op {
 }
 
 fn inputs(op: &Op, binding: usize) -> Option<Vec<u32>> {
-    (binding == 3).then(|| causal(op))
+    told(op, binding, 3)
 }
 
 /// Tokens, or keys, of a workgroup of [`attention_cooperative`].
@@ -80,11 +81,16 @@ pub(super) fn alike(op: &Op, bindings: &[Holds], by_key: bool) -> Op {
     Op { constants: op.constants.clone(), ..shape.op(op.kernel, views, by_key, 1) }
 }
 
-/// Spans in which every token sees all before it and itself.
-pub(super) fn causal(op: &Op) -> Vec<u32> {
+/// What an attention has to hold to be measured: queries and keys so large that scores differ, and spans in which every token sees all
+/// before it and itself.
+pub(super) fn told(op: &Op, binding: usize, spans: usize) -> Option<Vec<u32>> {
     let p: Params = bytemuck::pod_read_unaligned(bytemuck::cast_slice(&op.params));
-    let before = p.keys.saturating_sub(p.queries);
-    (0..p.rows * p.queries).flat_map(|i| [0, before + i % p.queries + 1]).collect()
+    if binding == spans {
+        let before = p.keys.saturating_sub(p.queries);
+        return Some((0..p.rows * p.queries).flat_map(|i| [0, before + i % p.queries + 1]).collect());
+    }
+    let mut noise = Noise::new(binding as u32);
+    (binding < 2).then(|| (0..op.views[binding].len).map(|_| (2.0 * noise.float()).to_bits()).collect())
 }
 
 /// Tokens of a workgroup's tile, and keys; and numbers of a head that it sums.

@@ -1,6 +1,6 @@
 //! Gradient of attention in the queries.
 
-use super::attention::{Attention, Holds, SCRATCH, Shape, TILE, alike, by_matrices, causal};
+use super::attention::{Attention, Holds, SCRATCH, Shape, TILE, alike, by_matrices, told};
 use super::matmul::HALF;
 use super::matmul::twin::{half_of, halves};
 use super::product::{Strided, product};
@@ -31,7 +31,7 @@ fn like(op: &Op) -> Op {
 }
 
 fn inputs(op: &Op, binding: usize) -> Option<Vec<u32>> {
-    (binding == 5).then(|| causal(op))
+    told(op, binding, 5)
 }
 
 impl Attention {

@@ -275,7 +275,7 @@ fn is_half(op: &Op) -> bool {
 /// Closes a plan whose products take factors in f16, as it is best for a device with these limits.
 pub fn finish_in_half(mut plan: PlanBuilder, limits: Limits) -> Plan {
     if limits.matrix_units {
-        packing::pack_factors(&mut plan, limits.piece_bytes.min(limits.max_binding_bytes));
+        packing::pack_factors(&mut plan, limits.piece_bytes.min(limits.max_words() as u64 * 4));
     }
     let mut plan = plan.finish();
     plan.ops.iter_mut().for_each(in_half);

@@ -47,6 +47,9 @@ pub struct AdapterReport {
     /// Whether it has the matrix units of [`crate::device::Needs::Matrices`].
     #[serde(skip)]
     pub(super) matrices: bool,
+    /// The file that says that they were given up, where they were.
+    #[serde(skip)]
+    pub given_up: Option<std::path::PathBuf>,
     /// GPU timestamps.
     pub timestamps: bool,
 }
@@ -87,7 +90,7 @@ impl AdapterReport {
         let [memory_bytes, free_bytes] = super::memory::of_adapter(adapter);
         let (subgroup_sizes, workgroup_bytes) =
             ([info.subgroup_min_size, info.subgroup_max_size], limits.max_compute_workgroup_storage_size);
-        Self {
+        let mut report = Self {
             index,
             // Browsers may keep the name to themselves.
             name: if info.name.is_empty() { "WebGPU".into() } else { info.name.clone() },
@@ -111,7 +114,13 @@ impl AdapterReport {
                 && workgroup_bytes >= 48 << 10
                 && limits.max_compute_invocations_per_workgroup >= 512
                 && multiplies_halves(adapter),
+            given_up: None,
+        };
+        if report.matrices {
+            report.given_up = super::choice::given_up(&report);
+            report.matrices = report.given_up.is_none();
         }
+        report
     }
 }
 
@@ -229,7 +238,7 @@ impl Gpu {
         let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
         if AdapterReport::new(0, adapter).matrices {
             wanted |= MATRICES;
-            // SAFETY: the one experimental feature is matrix units. One shader uses them, only where a run takes factors in f16, within
+            // SAFETY: the one experimental feature is matrix units. Shaders use them only where a run takes factors in f16, within
             // bounds that it keeps itself, and only after its numbers were compared with another shader's.
             experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
         }
@@ -415,6 +424,7 @@ mod tests {
             subgroup_sizes: [4, 128],
             cooperative_matrix: false,
             matrices: false,
+            given_up: None,
             timestamps: false,
         }
     }

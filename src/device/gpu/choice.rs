@@ -7,7 +7,7 @@
 
 use super::super::kernel::{Kernel, Needs};
 use super::super::plan::{Op, Plan};
-use super::adapters::Gpu;
+use super::adapters::{AdapterReport, Gpu};
 use crate::error::Result;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -102,19 +102,23 @@ impl Gpu {
 
     /// Measures an operation by every kernel that can do it; the fastest, and whether all of them were tried.
     async fn fastest(&self, op: &Op) -> Result<(&'static Kernel, bool)> {
-        // What keeps it from running is told below.
-        let _ = self.warm(op.clone()).await;
-        let (mut best, mut all, mut refused) = ((f64::INFINITY, op.kernel), true, None);
+        let (mut trusted, mut all) = (Vec::new(), true);
         for candidate in self.candidates(op) {
-            let kernel = candidate.kernel;
             // What is experimental has to give the same first.
-            if kernel.needs == Needs::Matrices {
-                let trusted = self.trusts(op, &candidate).await;
-                all &= trusted.is_some();
-                if trusted != Some(true) {
+            if candidate.kernel.needs == Needs::Matrices {
+                let agrees = self.trusts(op, &candidate).await;
+                all &= agrees.is_some();
+                if agrees != Some(true) {
                     continue;
                 }
             }
+            trusted.push(candidate);
+        }
+        // Now that nothing comes between. What keeps it from running is told below.
+        let _ = self.warm(op.clone()).await;
+        let (mut best, mut refused) = ((f64::INFINITY, op.kernel), None);
+        for candidate in trusted {
+            let kernel = candidate.kernel;
             // A shader that is refused is no reason to stop.
             match self.measured(candidate).await {
                 Ok(seconds) if seconds < best.0 => best = (seconds, kernel),
@@ -132,14 +136,17 @@ impl Gpu {
     }
 
     /// Whether an experimental kernel gives the same; none where it is not tried. A driver may fall over it and take the program along:
-    /// after the second time it is not tried again.
+    /// after the second time it is not tried again. One that gives something else is not trusted with any other either.
     async fn trusts(&self, op: &Op, candidate: &Op) -> Option<bool> {
         if !remembered::begin_trial(self) {
             return None;
         }
-        let agrees = self.agrees(op, candidate).await.unwrap_or(false);
-        self.end_trial();
-        Some(agrees)
+        let agrees = self.agrees(op, candidate).await;
+        match agrees {
+            Ok(false) => remembered::distrust(self),
+            _ => self.end_trial(),
+        }
+        Some(agrees.unwrap_or(false))
     }
 
     /// A device that was lost in a trial did not end it.
@@ -148,6 +155,11 @@ impl Gpu {
             remembered::end_trial(self);
         }
     }
+}
+
+/// The file that says that an adapter's matrix units are not tried any more, if it does.
+pub(super) fn given_up(adapter: &AdapterReport) -> Option<std::path::PathBuf> {
+    remembered::given_up(adapter)
 }
 
 /// What operations have in common for which the same kernel is the fastest.
@@ -178,6 +190,7 @@ impl Choices {
 /// The file of choices.
 #[cfg(not(target_arch = "wasm32"))]
 mod remembered {
+    use super::super::adapters::AdapterReport;
     use super::super::kept;
     use super::Gpu;
     use std::collections::HashMap;
@@ -188,9 +201,22 @@ mod remembered {
     /// The first may have been a person who did not wait, or another process that is still at it.
     const MOST_UNENDED: u8 = 2;
 
+    fn unended(adapter: &AdapterReport) -> u8 {
+        kept::read(adapter, TRIALS).and_then(|bytes| bytes.first().copied()).unwrap_or(0)
+    }
+
+    pub fn given_up(adapter: &AdapterReport) -> Option<std::path::PathBuf> {
+        (unended(adapter) >= MOST_UNENDED).then(|| kept::path(adapter, TRIALS))?
+    }
+
+    /// None is to begin any more.
+    pub fn distrust(gpu: &Gpu) {
+        kept::write(gpu, TRIALS, &[MOST_UNENDED]);
+    }
+
     /// Whether a trial may begin, which is written down: none may where the last two did not end.
     pub fn begin_trial(gpu: &Gpu) -> bool {
-        let unended = kept::read(gpu, TRIALS).and_then(|bytes| bytes.first().copied()).unwrap_or(0);
+        let unended = unended(gpu.report());
         let may = unended < MOST_UNENDED;
         if may {
             kept::write(gpu, TRIALS, &[unended + 1]);
@@ -203,7 +229,7 @@ mod remembered {
     }
 
     pub fn read(gpu: &Gpu) -> HashMap<String, String> {
-        kept::read(gpu, KERNELS).and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+        kept::read(gpu.report(), KERNELS).and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
     pub fn write(gpu: &Gpu, made: &HashMap<String, String>) {
@@ -216,6 +242,7 @@ mod remembered {
 /// A browser measures nothing, so there is nothing to remember.
 #[cfg(target_arch = "wasm32")]
 mod remembered {
+    use super::super::adapters::AdapterReport;
     use super::Gpu;
     use std::collections::HashMap;
 
@@ -224,6 +251,12 @@ mod remembered {
     }
 
     pub fn write(_: &Gpu, _: &HashMap<String, String>) {}
+
+    pub fn given_up(_: &AdapterReport) -> Option<std::path::PathBuf> {
+        None
+    }
+
+    pub fn distrust(_: &Gpu) {}
 
     pub fn begin_trial(_: &Gpu) -> bool {
         false
@@ -275,6 +308,14 @@ mod tests {
         assert_eq!(trusts(), Some(true), "it may have been somebody who did not wait");
         assert!(remembered::begin_trial(&gpu) && remembered::begin_trial(&gpu));
         assert_eq!([trusts(), trusts()], [None; 2], "it killed the program twice");
+        assert!(given_up(gpu.report()).is_some_and(|file| file.is_file()), "it is said where that stands");
+        gpu.end_trial();
+        assert_eq!(given_up(gpu.report()), None);
+        // alpha stands behind 15 words: twice the result.
+        let mut twice = op.clone();
+        twice.params[15] = 2f32.to_bits();
+        assert_eq!(pollster::block_on(gpu.trusts(&op, &twice)), Some(false));
+        assert!(given_up(gpu.report()).is_some(), "what gives other numbers is left out from then on");
     }
 
     #[cfg(target_os = "linux")]

@@ -2,7 +2,7 @@
 //! convenience: what cannot be read is made again, what cannot be written is not kept, and each device, driver and version of the
 //! program has its own.
 
-use super::adapters::Gpu;
+use super::adapters::{AdapterReport, Gpu};
 use crate::files;
 use std::path::{Path, PathBuf};
 
@@ -11,20 +11,20 @@ fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
 }
 
-fn path(gpu: &Gpu, name: &str) -> Option<PathBuf> {
-    let r = gpu.report();
+/// Where a device's file of that name stands.
+pub(super) fn path(r: &AdapterReport, name: &str) -> Option<PathBuf> {
     let device = format!("{}, {}, {}, {}", r.name, r.backend, r.driver, env!("CARGO_PKG_VERSION"));
     Some(dirs::cache_dir()?.join("diablo").join(format!("{name}-{:016x}", hash(device.as_bytes()))))
 }
 
 /// What was kept under a name for a device, whole; none where nothing was, or it was damaged.
-pub(super) fn read(gpu: &Gpu, name: &str) -> Option<Vec<u8>> {
-    checked(&files::read(&path(gpu, name)?).ok()?)
+pub(super) fn read(adapter: &AdapterReport, name: &str) -> Option<Vec<u8>> {
+    checked(&files::read(&path(adapter, name)?).ok()?)
 }
 
 /// Keeps bytes.
 pub(super) fn write(gpu: &Gpu, name: &str, bytes: &[u8]) {
-    if let Some(path) = path(gpu, name) {
+    if let Some(path) = path(gpu.report(), name) {
         write_to(&path, bytes);
     }
 }
@@ -60,12 +60,12 @@ impl PipelineCache {
         if !gpu.device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
         }
-        let data = read(gpu, PIPELINES);
+        let data = read(gpu.report(), PIPELINES);
         let descriptor = wgpu::PipelineCacheDescriptor { label: Some("diablo"), data: data.as_deref(), fallback: true };
         // SAFETY: the data come from `get_data` of this device, driver and version, in a file of ours whose hash is right; wgpu and the
         // driver check their own headers on top of that.
         let cache = unsafe { gpu.device.create_pipeline_cache(&descriptor) };
-        Some(Self { cache, path: path(gpu, PIPELINES), before: data.as_deref().map_or(0, hash) })
+        Some(Self { cache, path: path(gpu.report(), PIPELINES), before: data.as_deref().map_or(0, hash) })
     }
 
     /// For pipeline descriptors.

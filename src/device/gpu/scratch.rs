@@ -103,10 +103,11 @@ impl Gpu {
     /// Whether another kernel gives nearly the same: drivers were seen to return twice the result of matrix units.
     pub(super) async fn agrees(&self, op: &Op, candidate: &Op) -> Result<bool> {
         let (want, got) = (self.result(op.clone()).await?, self.result(candidate.clone()).await?);
-        Ok(want.iter().zip(&got).all(|(want, got)| {
-            let largest = want.iter().fold(0f32, |largest, x| largest.max(x.abs()));
-            largest > 0.0 && largest.is_finite() && want.iter().zip(got).all(|(a, b)| (a - b).abs() <= CLOSE * largest)
-        }))
+        Ok(!want.is_empty()
+            && want.iter().zip(&got).all(|(want, got)| {
+                let largest = want.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+                largest > 0.0 && largest.is_finite() && want.iter().zip(got).all(|(a, b)| (a - b).abs() <= CLOSE * largest)
+            }))
     }
 
     /// What an operation writes, given numbers that are some in any format.
@@ -137,6 +138,7 @@ mod tests {
     use crate::device::Device;
     use crate::device::plan::{BufferId, Op, View};
     use crate::kernels::Format;
+    use crate::kernels::attention::Attention;
     use crate::kernels::matmul::{MatMul, Matrix, in_half};
 
     fn product(format: Format) -> Op {
@@ -165,6 +167,31 @@ mod tests {
             assert_eq!(f32::from_bits(twice.params[15]), 1.0);
             twice.params[15] = 2f32.to_bits();
             assert!(!agrees(&twice), "{format:?}");
+        }
+    }
+
+    /// Scores have to count in what attention is compared by.
+    #[test]
+    fn an_attention_that_scales_scores_by_something_else_is_not_trusted() {
+        let Ok(Device::Gpu(gpu)) = Device::open("gpu") else {
+            println!("skipped: no Vulkan driver");
+            return;
+        };
+        let shape = Attention { rows: 1, queries: 64, keys: 64, heads: 2, kv_heads: 1, head_dim: 64, scale: 0.125 };
+        let view = View { buffer: BufferId::Transient(0), offset: 0, len: 64 };
+        for op in [
+            shape.forward(view, view, view, view, view, view),
+            shape.grad_q(view, view, view, view, view, view, view),
+            shape.grad_kv(view, view, view, view, view, view, view, view),
+        ] {
+            let like = (op.kernel.like)(&op);
+            let agrees = |other: &Op| pollster::block_on(gpu.agrees(&like, other)).expect("it runs");
+            assert!(agrees(&like), "{}", op.kernel.name);
+            // scale stands behind five words.
+            let mut other = like.clone();
+            assert_eq!(f32::from_bits(other.params[5]), 0.125);
+            other.params[5] = 0.13f32.to_bits();
+            assert!(!agrees(&other), "{}", op.kernel.name);
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{ACCUMULATE, ADD_BIAS, ADD_RESIDUAL, DIAGONAL_K_IS_OUTPUT, DIAGONAL_N
 use super::{is_packed, params_of, tiles};
 use crate::device::{Op, PlanBuilder, View};
 use crate::kernels::Format;
-use crate::kernels::pack::{Factor, NUMBERS, pack, words};
+use crate::kernels::pack::{Factor, LINES, NUMBERS, pack, words};
 
 /// How many numbers a packed one has to be multiplied with, about, so that packing pays.
 const LEAST_REUSE: usize = 256;
@@ -63,9 +63,11 @@ fn factors(op: &Op, most_bytes: u64) -> Option<[Factor; 2]> {
     let p = params_of(op);
     let [m, n, k, batch] = [p.m, p.n, p.k, p.batch].map(|x| x as usize);
     let whole = [(p.m, p.m_limit), (p.n, p.n_limit), (p.k, p.k_limit)].iter().all(|(x, limit)| x <= limit);
+    // Lines are packed by so many.
+    let wide = m.min(n) >= LINES;
     let deep = (LEAST_K..=MOST_K).contains(&k);
     let fits = words(m.max(n), k) as u64 * 4 <= most_bytes;
-    if batch != 1 || !whole || !deep || !fits {
+    if batch != 1 || !whole || !wide || !deep || !fits {
         return None;
     }
     let format = Format::from_constant(op.constants.iter().find(|(name, _)| *name == "FORMAT").map_or(0, |(_, value)| *value));
@@ -215,16 +217,17 @@ mod tests {
             plan.push(product(sizes));
             // Of the same x, but of few columns: x is there already.
             plan.push(product([sizes[0], 192, sizes[2]]));
+            // Of LoRA's factors.
+            plan.push(product([sizes[0], 16, sizes[2]]));
             pack_factors(&mut plan, most);
             names(&plan.finish())
         };
-        let all = ["pack", "pack", "matmul", "pack", "matmul"];
+        let all = ["pack", "pack", "matmul", "pack", "matmul", "matmul"];
         assert_eq!(packs([512, 512, 128], 1 << 20), all);
-        assert_eq!(packs([512, 511, 128], 1 << 20), ["matmul"; 2]);
-        assert_eq!(packs([512, 512, 127], 1 << 20), ["matmul"; 2]);
-        assert_eq!(packs([4096, 16, 4096], 1 << 30), ["matmul"; 2], "of LoRA's factors");
+        assert_eq!(packs([512, 511, 128], 1 << 20), ["matmul"; 3]);
+        assert_eq!(packs([512, 512, 127], 1 << 20), ["matmul"; 3]);
         assert_eq!(packs([512, 512, 4096], 512 * 4096 * 2), all);
-        assert_eq!(packs([512, 512, 4096], 512 * 4096 * 2 - 1), ["matmul"; 2]);
+        assert_eq!(packs([512, 512, 4096], 512 * 4096 * 2 - 1), ["matmul"; 3]);
     }
 
     #[test]

@@ -23,6 +23,13 @@ use web_time::Instant;
 /// What a run in 32 bits leaves unused.
 const MATRIX_UNITS: &str = "the device has matrix units: --mixed-precision fp16 computes products by them, in 16 bits";
 
+fn given_up(file: &std::path::Path) -> String {
+    format!(
+        "the device's matrix units are left out, since trials of them did not end or gave other numbers; to have them tried again, remove {}",
+        file.display()
+    )
+}
+
 impl Trainer {
     /// Opens model and data, lays the run out, loads it onto the device and, with `resume`, puts the newest checkpoint back.
     /// Waits on this thread; a browser uses [`Self::open`].
@@ -138,6 +145,9 @@ impl Trainer {
 
         if device.offers(Needs::Matrices) && !device.is_cpu() && run.mixed_precision == MixedPrecision::No {
             events(Event::Note { text: MATRIX_UNITS.into() });
+        }
+        if let Some(file) = device.given_up().filter(|_| run.mixed_precision == MixedPrecision::Fp16) {
+            events(Event::Note { text: given_up(&file) });
         }
 
         let total = run.total_steps(data.len() as u64);
