@@ -1,6 +1,7 @@
 //! Gradient of attention in the queries.
 
-use super::attention::{Attention, Holds, SCRATCH, Shape, TILE, alike, by_matrices, told};
+use super::attention::{Attention, SCRATCH, Shape, TILE};
+use super::attention_choice::{Holds, alike, by_matrices, told};
 use super::matmul::HALF;
 use super::matmul::twin::{half_of, halves};
 use super::product::{Strided, product};

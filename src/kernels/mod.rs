@@ -8,6 +8,7 @@ pub mod activation;
 pub mod adamw;
 pub mod attention;
 mod attention_cases;
+mod attention_choice;
 pub mod attention_cooperative;
 pub mod attention_cooperative_grad_kv;
 pub mod attention_cooperative_grad_q;
