@@ -10,13 +10,20 @@ use super::super::plan::{Op, Plan};
 use super::adapters::{AdapterReport, Gpu};
 use crate::error::Result;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use web_time::{Duration, Instant};
 
 /// What was chosen so far: the kernel's name by class.
 #[derive(Default)]
 pub(super) struct Choices {
     made: Mutex<Option<HashMap<String, String>>>,
+    /// Whether it was in vain to wait for other processes' trials.
+    waited: AtomicBool,
 }
+
+/// How long other processes' trials are waited for: ranks on the GPUs of one machine begin theirs at the same time.
+const OTHERS: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(20) };
 
 impl Gpu {
     /// Whether it can run a kernel.
@@ -57,7 +64,7 @@ impl Gpu {
         }
         let (experimental, plain): (Vec<Op>, Vec<Op>) = wanted.into_values().flatten().partition(|op| op.kernel.needs == Needs::Matrices);
         let _ = self.pipelines.for_ops(self, plain.iter()).await;
-        if !experimental.is_empty() && remembered::begin_trial(self) {
+        if !experimental.is_empty() && self.begin_trial() {
             let _ = self.pipelines.for_ops(self, experimental.iter()).await;
             self.end_trial();
         }
@@ -138,7 +145,7 @@ impl Gpu {
     /// Whether an experimental kernel gives the same; none where it is not tried. A driver may fall over it and take the program along:
     /// after the second time it is not tried again. One that gives something else is not trusted with any other either.
     async fn trusts(&self, op: &Op, candidate: &Op) -> Option<bool> {
-        if !remembered::begin_trial(self) {
+        if !self.begin_trial() {
             return None;
         }
         let agrees = self.agrees(op, candidate).await;
@@ -147,6 +154,21 @@ impl Gpu {
             _ => self.end_trial(),
         }
         Some(agrees.unwrap_or(false))
+    }
+
+    /// Begins a trial, if need be after those of others.
+    fn begin_trial(&self) -> bool {
+        let begun = Instant::now();
+        loop {
+            if remembered::begin_trial(self) {
+                return true;
+            }
+            if begun.elapsed() > OTHERS || self.choices.waited.load(Ordering::Relaxed) {
+                self.choices.waited.store(true, Ordering::Relaxed);
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// A device that was lost in a trial did not end it.
@@ -303,6 +325,17 @@ mod tests {
         let op = (product(64, 64, 64).kernel.like)(&product(64, 64, 64));
         let trusts = || pollster::block_on(gpu.trusts(&op, &op));
         assert_eq!([trusts(), trusts()], [Some(true); 2], "the same kernel gives the same");
+        // Two others are at it, and end.
+        assert!(remembered::begin_trial(&gpu) && remembered::begin_trial(&gpu));
+        let others = std::thread::spawn({
+            let gpu = gpu.clone();
+            move || {
+                std::thread::sleep(OTHERS / 4);
+                remembered::end_trial(&gpu);
+            }
+        });
+        assert_eq!(trusts(), Some(true), "they were waited for");
+        others.join().expect("it ends");
         // As a process that was killed in it leaves it.
         assert!(remembered::begin_trial(&gpu));
         assert_eq!(trusts(), Some(true), "it may have been somebody who did not wait");
