@@ -18,7 +18,7 @@ use super::loss_sum::loss_sum;
 use super::rope::{rope, table};
 use super::scatter_rows::scatter_rows;
 use super::sum_squares::{PARTIALS, sum_squares};
-use super::{Activation, Format, INPUT_WORDS, METRIC_WORDS, NONE, inputs, metrics, pack};
+use super::{Activation, Format, INPUT_WORDS, METRIC_WORDS, NONE, inputs, metrics};
 use crate::device::{Category, Device, Layout, Limits, Needs, Op, Plan, PlanBuilder, View};
 use crate::error::Result;
 use std::sync::Arc;
@@ -178,16 +178,6 @@ impl CaseBuilder {
     pub fn weight(&mut self, count: usize, format: Format) -> View {
         let values: Vec<f32> = (0..count).map(|_| self.noise.float()).collect();
         self.words(&format.encode(&values))
-    }
-
-    /// A buffer of packed lines of `k` numbers between -1 and 1; see [`super::pack`].
-    pub fn packed(&mut self, lines: usize, k: usize) -> View {
-        let mut words = vec![0u32; pack::words(lines, k)];
-        for (line, number) in (0..lines).flat_map(|line| (0..k).map(move |number| (line, number))) {
-            let place = pack::place(line, number, k);
-            words[place / 2] |= u32::from(half::f16::from_f32(self.noise.float()).to_bits()) << (place % 2 * 16);
-        }
-        self.words(&words)
     }
 
     /// Marks a buffer's first `count` floats as an output.

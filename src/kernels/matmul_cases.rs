@@ -120,6 +120,18 @@ fn packs(cases: &mut Vec<Case>) {
     }
 }
 
+impl CaseBuilder {
+    /// A buffer of packed lines of `k` numbers between -1 and 1; see [`super::pack`].
+    fn packed(&mut self, lines: usize, k: usize) -> View {
+        let mut words = vec![0u32; pack::words(lines, k)];
+        for (line, number) in (0..lines).flat_map(|line| (0..k).map(move |number| (line, number))) {
+            let place = pack::place(line, number, k);
+            words[place / 2] |= u32::from(half::f16::from_f32(self.noise.float()).to_bits()) << (place % 2 * 16);
+        }
+        self.words(&words)
+    }
+}
+
 /// Products of packed factors, around the edges of tiles of 128 x 128 x 32.
 fn matmuls_of_packed(cases: &mut Vec<Case>) {
     for [m, n, k] in [[1, 1, 1], [3, 65, 63], [65, 127, 64], [130, 129, 33], [128, 256, 64], [257, 136, 72]] {

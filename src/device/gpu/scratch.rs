@@ -20,6 +20,8 @@ const CLOSE: f32 = 1e-3;
 /// An operation whose views are transient buffers, one each.
 struct Scratch {
     buffers: Vec<wgpu::Buffer>,
+    /// Of each buffer, whether it holds what [`crate::device::Kernel::inputs`] asks for.
+    told: Vec<bool>,
     loaded: LoadedOp,
 }
 
@@ -43,8 +45,11 @@ impl Scratch {
         if scope.pop().await.is_some() {
             return Err(Error::device(format!("{}: no memory to measure in", gpu.name()), ""));
         }
+        let mut told = Vec::with_capacity(buffers.len());
         for (i, buffer) in buffers.iter().enumerate() {
-            if let Some(words) = (op.kernel.inputs)(&op, i) {
+            let words = (op.kernel.inputs)(&op, i);
+            told.push(words.is_some());
+            if let Some(words) = words {
                 gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&words));
             }
         }
@@ -55,7 +60,7 @@ impl Scratch {
         let loaded = LoadedOp::new(gpu, &pipelines, &plan.ops[0], &uniforms, place, |view| match view.buffer {
             BufferId::Transient(i) | BufferId::Persistent(i) => &buffers[i],
         });
-        Ok(Self { buffers, loaded })
+        Ok(Self { buffers, told, loaded })
     }
 
     /// Runs the operation so often; seconds until all is done.
@@ -113,9 +118,8 @@ impl Gpu {
     /// What an operation writes, given numbers that are some in any format.
     async fn result(&self, op: Op) -> Result<Vec<Vec<f32>>> {
         let written: Vec<View> = op.written().collect();
-        let told: Vec<bool> = (0..op.views.len()).map(|i| (op.kernel.inputs)(&op, i).is_some()).collect();
         let scratch = Scratch::new(self, op).await?;
-        for (i, buffer) in scratch.buffers.iter().enumerate().filter(|(i, _)| !told[*i]) {
+        for (i, buffer) in scratch.buffers.iter().enumerate().filter(|(i, _)| !scratch.told[*i]) {
             let mut random = Random::new(i as u64);
             // Each half is 0.5 to 1 as f16; as bf16, and the whole as f32 or a scale, it is 3e-5 to 8e-3.
             let mut half = || 0x3800 + random.below(0x400) as u32 + ((random.below(2) as u32) << 15);
